@@ -1,0 +1,60 @@
+"""What is true: networks, their evaluation, typed input domains, properties and the queries they become.
+
+Conventions: vectors are flat float64 arrays, the last axis; a decimal is a `fractions.Fraction`; every decision about
+a single point (membership, violation) is exact. This room imports no other.
+"""
+
+from verinet.model.domain import Domain, L1Ball, VariableType
+from verinet.model.evaluation import evaluate, evaluate_exact
+from verinet.model.formula import All, Any, Formula, disjunctive_form, negate
+from verinet.model.linear import Atom, Conjunction, LinearExpression, Side, Symbol
+from verinet.model.linear_map import Convolution, Dense, LinearMap, Sparse
+from verinet.model.network import Algebra, Network, Node, dense_network, walk
+from verinet.model.ops import Affine, Input, Maximum, Op, Relu
+from verinet.model.property import Feature, Linear, Monotone, Norm, Property, PropertySet, Robust
+from verinet.model.query import Query, Region
+from verinet.model.reduction import Reduction, product_network, reduce_property
+
+__all__ = [
+    "Affine",
+    "Algebra",
+    "All",
+    "Any",
+    "Atom",
+    "Conjunction",
+    "Convolution",
+    "Dense",
+    "Domain",
+    "Feature",
+    "Formula",
+    "Input",
+    "L1Ball",
+    "Linear",
+    "LinearExpression",
+    "LinearMap",
+    "Maximum",
+    "Monotone",
+    "Network",
+    "Node",
+    "Norm",
+    "Op",
+    "Property",
+    "PropertySet",
+    "Query",
+    "Reduction",
+    "Region",
+    "Relu",
+    "Robust",
+    "Side",
+    "Sparse",
+    "Symbol",
+    "VariableType",
+    "dense_network",
+    "disjunctive_form",
+    "evaluate",
+    "evaluate_exact",
+    "negate",
+    "product_network",
+    "reduce_property",
+    "walk",
+]
