@@ -83,7 +83,8 @@ def float_down(value: Fraction) -> float:
 
 def float_up(value: Fraction) -> float:
     """Return the smallest float64 that is at least `value`."""
-    return -float_down(-value)
+    # Adding zero turns the negative zero of float_up(0) into zero.
+    return -float_down(-value) + 0.0
 
 
 def integers_over_power_of_two(values: FloatArray) -> tuple[ObjectArray, int]:

@@ -4,8 +4,9 @@ Conventions: vectors are flat float64 arrays, the last axis; a decimal is a `fra
 a single point (membership, violation) is exact. This room imports no other.
 """
 
+from verinet.model.description import describe
 from verinet.model.domain import Domain, L1Ball, VariableType
-from verinet.model.evaluation import evaluate, evaluate_exact
+from verinet.model.evaluation import evaluate, evaluate_exact, evaluate_exact_batch
 from verinet.model.formula import All, Any, Formula, disjunctive_form, negate
 from verinet.model.linear import Atom, Conjunction, LinearExpression, Side, Symbol
 from verinet.model.linear_map import Convolution, Dense, LinearMap, Sparse
@@ -50,9 +51,11 @@ __all__ = [
     "Symbol",
     "VariableType",
     "dense_network",
+    "describe",
     "disjunctive_form",
     "evaluate",
     "evaluate_exact",
+    "evaluate_exact_batch",
     "negate",
     "product_network",
     "reduce_property",

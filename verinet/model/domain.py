@@ -97,11 +97,16 @@ class Domain:
                 )
             if self.types[i] is VariableType.BINARY and not 0 <= low <= high <= 1:
                 raise PropertyError(f"binary input {i} needs bounds within 0 and 1, found {low} and {high}")
+        for what, indices in [("one-hot group", group) for group in self.groups] + [
+            ("L1 ball", ball.coordinates) for ball in self.balls
+        ]:
+            if any(not 0 <= i < self.size for i in indices):
+                raise PropertyError(f"the {what} over {indices} may name the inputs 0..{self.size - 1} only")
         for group in self.groups:
             if any(self.types[i] is not VariableType.BINARY for i in group):
                 raise PropertyError(f"the one-hot group {group} needs binary inputs")
         for atom in self.conditions:
-            if any(s.side is not Side.INPUT or s.index >= self.size for s, _ in atom.expression.terms):
+            if any(s.side is not Side.INPUT or not 0 <= s.index < self.size for s, _ in atom.expression.terms):
                 raise PropertyError(f"the condition {atom} may speak of the {self.size} inputs only")
 
     @classmethod
@@ -151,7 +156,7 @@ class Domain:
             and all(ball.norm(x) <= ball.radius for ball in self.balls)
         )
 
-    def nearest(self, x: Sequence[float]) -> tuple[Fraction, ...]:
+    def nearest(self, x: Sequence[float | Fraction]) -> tuple[Fraction, ...]:
         """Return a point of the typed box near `x`: clipped exactly, integers rounded, groups one-hot.
 
         Conditions and balls are not considered: ask `contains`.

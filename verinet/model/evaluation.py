@@ -12,7 +12,7 @@ from verinet.model.network import Network, walk
 from verinet.model.ops import Affine, Maximum, Relu
 from verinet.numeric import FloatArray, ObjectArray, integers_over_power_of_two
 
-__all__ = ["ExactAlgebra", "ExactVector", "FloatAlgebra", "evaluate", "evaluate_exact"]
+__all__ = ["ExactAlgebra", "ExactVector", "FloatAlgebra", "evaluate", "evaluate_exact", "evaluate_exact_batch"]
 
 
 class FloatAlgebra:
@@ -54,11 +54,11 @@ def evaluate(network: Network, x: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class ExactVector:
-    """A vector of rationals over one common denominator.
+    """A vector of rationals, or a batch of them, over one common denominator.
 
     Parameters
     ----------
-    numerators : ndarray of Python int, shape (size,)
+    numerators : ndarray of Python int, shape (..., size)
     denominator : int
         Positive.
     """
@@ -75,7 +75,7 @@ class ExactVector:
         return cls(numerators, denominator)
 
     def to_fractions(self) -> tuple[Fraction, ...]:
-        """Return the entries as fractions."""
+        """Return the entries of a single vector as fractions."""
         return tuple(Fraction(n, self.denominator) for n in self.numerators)
 
     def scaled_to(self, denominator: int) -> ObjectArray:
@@ -105,8 +105,8 @@ class ExactAlgebra:
 
     def maximum(self, op: Maximum, arguments: Sequence[ExactVector]) -> ExactVector:
         """Return the largest member of each group."""
-        members = arguments[0].numerators[op.members]
-        return ExactVector(np.maximum.reduceat(members, op.offsets[:-1]), arguments[0].denominator)
+        members = arguments[0].numerators[..., op.members]
+        return ExactVector(np.maximum.reduceat(members, op.offsets[:-1], axis=-1), arguments[0].denominator)
 
 
 def evaluate_exact(network: Network, x: Sequence[Fraction]) -> tuple[Fraction, ...]:
@@ -127,3 +127,27 @@ def evaluate_exact(network: Network, x: Sequence[Fraction]) -> tuple[Fraction, .
     parts = [ExactVector.from_fractions(tuple(part)) for part in network.split_input(entries)]
     values = walk(network, ExactAlgebra(), parts)
     return tuple(entry for name in network.outputs for entry in values[name].to_fractions())
+
+
+def evaluate_exact_batch(network: Network, x: FloatArray) -> list[tuple[Fraction, ...]]:
+    """Evaluate a network at many float64 points in exact rational arithmetic.
+
+    Parameters
+    ----------
+    network : Network
+    x : ndarray, shape (points, size_in)
+        Finite; each entry means the dyadic rational that it stores.
+
+    Returns
+    -------
+    list of tuple of Fraction
+        The exact outputs of each point.
+    """
+    numerators, denominator = integers_over_power_of_two(np.asarray(x, dtype=np.float64))
+    parts = [ExactVector(part, denominator) for part in network.split_input(numerators)]
+    values = walk(network, ExactAlgebra(), parts)
+    columns = [values[name] for name in network.outputs]
+    return [
+        tuple(Fraction(n, column.denominator) for column in columns for n in column.numerators[i])
+        for i in range(len(x))
+    ]

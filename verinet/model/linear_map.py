@@ -74,6 +74,11 @@ class LinearMap(ABC):
         integers, denominator = integers_over_power_of_two(self.weights)
         return self.map_weights(lambda _: integers), denominator
 
+    @cached_property
+    def absolute(self) -> Self:
+        """The map with the absolute values of the weights."""
+        return self.map_weights(np.abs)
+
     @abstractmethod
     def to_sparse(self) -> "Sparse":
         """Return the map as a sparse matrix, entry for entry equal."""
@@ -154,6 +159,8 @@ class Sparse(LinearMap):
         _check_finite(self.weights)
         if self.columns.size and not (self.columns.min() >= 0 and self.columns.max() < self.columns_in):
             raise InputError(f"a sparse map needs columns in 0..{self.columns_in - 1}")
+        if self.offsets[0] != 0 or (np.diff(self.offsets) < 0).any() or self.offsets[-1] != len(self.columns):
+            raise InputError(f"a sparse map's offsets must rise from 0 to its {len(self.columns)} entries")
 
     @classmethod
     def from_entries(cls, rows: IntArray, columns: IntArray, weights: Numbers, size_out: int, size_in: int) -> "Sparse":
@@ -208,20 +215,21 @@ class Sparse(LinearMap):
         return np.repeat(np.arange(self.size_out), np.diff(self.offsets))
 
     @cached_property
-    def _matrix(self) -> Any:
+    def matrix(self) -> Any:
+        """The map as a `scipy.sparse.csr_array`; float64 weights only."""
         return sp.csr_array((self.weights, self.columns, self.offsets), shape=(self.size_out, self.size_in))
 
     def apply(self, x: Numbers) -> Numbers:
         if x.dtype == object or self.weights.dtype == object:
             return _add_at(x[..., self.columns] * self.weights, self.rows, self.size_out)
         flat = x.reshape(-1, self.size_in)
-        return np.asarray((self._matrix @ flat.T).T).reshape((*x.shape[:-1], self.size_out))
+        return np.asarray((self.matrix @ flat.T).T).reshape((*x.shape[:-1], self.size_out))
 
     def apply_transposed(self, a: Numbers) -> Numbers:
         if a.dtype == object or self.weights.dtype == object:
             return _add_at(a[..., self.rows] * self.weights, self.columns, self.size_in)
         flat = a.reshape(-1, self.size_out)
-        return np.asarray((self._matrix.T @ flat.T).T).reshape((*a.shape[:-1], self.size_in))
+        return np.asarray((self.matrix.T @ flat.T).T).reshape((*a.shape[:-1], self.size_in))
 
     def map_weights(self, function: Callable[[Numbers], Numbers]) -> "Sparse":
         return replace(self, weights=function(self.weights))

@@ -157,7 +157,12 @@ RULES: Mapping[type, Callable[[Algebra[Any]], Callable[[Any, Sequence[Any]], Any
 """Which rule of an algebra serves which operation; inputs are given, not computed."""
 
 
-def walk(network: Network, algebra: Algebra[Value], inputs: Sequence[Value]) -> dict[str, Value]:
+def walk(
+    network: Network,
+    algebra: Algebra[Value],
+    inputs: Sequence[Value],
+    refine: Callable[[Node, Value, Mapping[str, Value]], Value] | None = None,
+) -> dict[str, Value]:
     """Evaluate every node of a network in an algebra.
 
     Parameters
@@ -166,6 +171,8 @@ def walk(network: Network, algebra: Algebra[Value], inputs: Sequence[Value]) -> 
     algebra : Algebra
     inputs : sequence
         One value for each input node, in order.
+    refine : callable or None
+        Given a node, its value and the values so far, returns the value to keep: a tighter enclosure, say.
 
     Returns
     -------
@@ -177,9 +184,10 @@ def walk(network: Network, algebra: Algebra[Value], inputs: Sequence[Value]) -> 
     for node in network.nodes:
         if isinstance(node.op, Input):
             values[node.name] = given[node.name]
-        else:
-            rule = RULES[type(node.op)](algebra)
-            values[node.name] = rule(node.op, [values[name] for name in node.arguments])
+            continue
+        rule = RULES[type(node.op)](algebra)
+        value = rule(node.op, [values[name] for name in node.arguments])
+        values[node.name] = value if refine is None else refine(node, value, values)
     return values
 
 

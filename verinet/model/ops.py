@@ -123,8 +123,10 @@ class Maximum:
     size: int
 
     def __post_init__(self) -> None:
-        if (np.diff(self.offsets) < 1).any() or self.offsets[-1] != len(self.members):
+        if (np.diff(self.offsets) < 1).any():
             raise InputError("a maximum needs at least one member in each of its groups")
+        if self.offsets[0] != 0 or self.offsets[-1] != len(self.members):
+            raise InputError(f"a maximum's offsets must run from 0 to its {len(self.members)} members")
         if len(self.members) and not (self.members.min() >= 0 and self.members.max() < self.size):
             raise InputError(f"a maximum's members must lie in 0..{self.size - 1}")
 

@@ -148,14 +148,20 @@ class PropertySet:
         return columns
 
     @cached_property
+    def input_names(self) -> tuple[str, ...]:
+        """One name for each network input; ``feature=value`` for the columns of a categorical one."""
+        labels = [[f"{f.name}={value}" for value in f.values] or [f.name] for f in self.features]
+        return tuple(label for group in labels for label in group)
+
+    def output_names(self, count: int) -> tuple[str, ...]:
+        """Return one name for each of the network's outputs; ``Y_i`` where the file gives none."""
+        return (*self.outputs, *(f"Y_{i}" for i in range(len(self.outputs), count)))[:count]
+
+    @cached_property
     def names(self) -> Mapping[Symbol, str]:
         """What to call each input and output in a sentence."""
-        names = {Symbol(Side.OUTPUT, i): name for i, name in enumerate(self.outputs)}
-        for feature in self.features:
-            labels = [f"{feature.name}={value}" for value in feature.values] or [feature.name]
-            for column, label in zip(self.columns[feature.name], labels, strict=True):
-                names[Symbol(Side.INPUT, column)] = label
-        return names
+        inputs = {Symbol(Side.INPUT, i): name for i, name in enumerate(self.input_names)}
+        return inputs | {Symbol(Side.OUTPUT, i): name for i, name in enumerate(self.outputs)}
 
     @cached_property
     def domain(self) -> Domain:

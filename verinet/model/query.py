@@ -61,7 +61,7 @@ class Query:
                 )
             for atom in (atom for conjunction in region.unsafe for atom in conjunction):
                 for symbol, _ in atom.expression.terms:
-                    if symbol.index >= sizes[symbol.side]:
+                    if not 0 <= symbol.index < sizes[symbol.side]:
                         raise PropertyError(
                             f"the property speaks of {symbol}, but the network has {self.network.size_in} inputs "
                             f"and {self.network.size_out} outputs"

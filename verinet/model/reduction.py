@@ -138,6 +138,7 @@ def _reduce_monotone(network: Network, domain: Domain, prop: Monotone) -> Reduct
 def _class_changes(outputs: Sequence[Fraction], label: int | None) -> tuple[Conjunction, ...]:
     """Return the ways in which the class can differ from `label`, or from that of the given outputs."""
     if len(outputs) == 1:
+        _check_index("class", label or 0, 2)
         positive = outputs[0] > 0 if label is None else bool(label)
         atom = Atom(_output(0)) if positive else Atom(-_output(0), strict=True)
         return ((atom,),)
@@ -161,6 +162,8 @@ def _reduce_robust(network: Network, domain: Domain, prop: Robust) -> Reduction:
             f"{prop.name!r}: the network takes {network.size_in} inputs, the centre has {len(prop.centre)} "
             f"and the radius {len(prop.radius)}"
         )
+    if min((*prop.radius, prop.band or 0)) < 0:
+        raise PropertyError(f"{prop.name!r}: every radius and the band need to be at least 0")
     lower = tuple(max(low, c - r) for low, c, r in zip(domain.lower, prop.centre, prop.radius, strict=True))
     upper = tuple(min(high, c + r) for high, c, r in zip(domain.upper, prop.centre, prop.radius, strict=True))
     near = replace(_restricted(domain, prop.where), lower=lower, upper=upper)

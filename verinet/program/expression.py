@@ -20,7 +20,8 @@ class Expressions:
     Parameters
     ----------
     matrix : scipy.sparse.csr_array, shape (size, columns)
-        Coefficients. The number of columns may lag behind the number of variables: missing columns are zero.
+        Coefficients, none stored twice. The number of columns may lag behind the number of variables: missing columns
+        are zero.
     constant : ndarray of float, shape (size,)
 
     Notes
@@ -48,8 +49,16 @@ class Expressions:
 
     @classmethod
     def rows(cls, coefficients: FloatArray, indices: Sequence[int] | IntArray, constant: FloatArray) -> "Expressions":
-        """Return ``coefficients @ variables[indices] + constant`` with a dense coefficient matrix."""
+        """Return ``coefficients @ variables[indices] + constant`` with a dense coefficient matrix.
+
+        Raises
+        ------
+        InputError
+            If a variable is named twice: adding up its coefficients would round.
+        """
         index = np.asarray(indices, dtype=np.int64)
+        if len(np.unique(index)) < len(index):
+            raise InputError("rows of coefficients may name no variable twice, add up its coefficients first")
         columns = int(index.max(initial=-1)) + 1
         dense = sp.csr_array(coefficients)
         matrix = sp.csr_array((dense.data, index[dense.indices], dense.indptr), shape=(dense.shape[0], columns))
@@ -122,31 +131,31 @@ class Expressions:
     def enclosure(self, lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return bounds of each expression over a box of the variables, rounded outward.
 
-        Soundness: the interval sum is computed in float64 and widened by ``gamma_n`` times the sum of the magnitudes
-        of its terms, so the bounds hold for the exact expressions.
+        Soundness: each interval sum is computed in float64 and widened by ``gamma_n`` times the sum of the magnitudes
+        of its own terms, and by more than its products may lose to underflow, so the bounds hold for the exact
+        expressions. Single variables and constants involve no rounding and are not widened. A sum that overflows is
+        infinite on its outer side.
         """
         low, high = lower[: self.columns], upper[: self.columns]
+        return self._interval_sum(low, high, -1.0), self._interval_sum(high, low, 1.0)
+
+    def _interval_sum(self, at_positive: FloatArray, at_negative: FloatArray, outward: float) -> FloatArray:
+        """Sum each expression at one end of its variables, chosen by sign, and widen the sum outward."""
+        # Both drop stored zeros, so that none of them meets an infinite bound.
         positive, negative = self.matrix.maximum(0.0), self.matrix.minimum(0.0)
-        with np.errstate(invalid="ignore"):
-            smallest = _product(positive, low) + _product(negative, high) + self.constant
-            largest = _product(positive, high) + _product(negative, low) + self.constant
-            reach = _product(abs(self.matrix), np.maximum(abs(low), abs(high))) + abs(self.constant)
-        terms = int(np.diff(self.matrix.indptr).max(initial=0)) + 2
-        slack = reach * ((terms + 4) * 2.0**-52) + np.finfo(np.float64).tiny * (reach > 0)
-        return np.where(np.isfinite(smallest), smallest - slack, -np.inf), np.where(
-            np.isfinite(largest), largest + slack, np.inf
-        )
+        terms = np.diff(self.matrix.indptr)
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = positive @ at_positive + negative @ at_negative + self.constant
+            reach = positive @ np.abs(at_positive) - negative @ np.abs(at_negative) + np.abs(self.constant)
+            slack = reach * ((terms + 6) * 2.0**-52) + np.finfo(np.float64).tiny
+            bound = np.where(self.is_selection | (terms == 0), total, total + outward * slack)
+        return np.where(np.isfinite(bound), bound, outward * np.inf)
 
     @property
     def is_selection(self) -> BoolArray:
-        """Where an expression is one variable with coefficient 1 or -1, or a constant: products with it are exact."""
+        """Where an expression is zero, or one variable with coefficient 1 or -1: products with it are exact."""
         counts = np.diff(self.matrix.indptr)
-        unit = np.ones(self.size, dtype=bool)
-        wrong = self.matrix.indptr[:-1][counts == 1]
-        unit[counts == 1] = abs(self.matrix.data[wrong]) == 1.0
-        return np.where(counts == 0, True, (counts == 1) & unit & (self.constant == 0.0))
-
-
-def _product(matrix: Any, vector: FloatArray) -> FloatArray:
-    """Multiply without turning ``0 * inf`` into NaN: entries that are not stored do not count."""
-    return np.asarray(matrix @ vector)
+        single = counts == 1
+        unit = counts == 0
+        unit[single] = np.abs(self.matrix.data[self.matrix.indptr[:-1][single]]) == 1.0
+        return np.asarray(unit & (self.constant == 0.0))

@@ -7,6 +7,7 @@ into linear rows and binaries for solvers that need it, and solvers that reason 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +17,17 @@ from verinet.errors import InputError
 from verinet.numeric import FloatArray, IntArray
 from verinet.program.expression import Expressions
 
-__all__ = ["Indicator", "Maximum", "Product", "Programme", "ProgrammeBuilder", "Rows", "Semantic", "VariableKind"]
+__all__ = [
+    "ExactRow",
+    "Indicator",
+    "Maximum",
+    "Product",
+    "Programme",
+    "ProgrammeBuilder",
+    "Rows",
+    "Semantic",
+    "VariableKind",
+]
 
 
 class VariableKind(Enum):
@@ -40,6 +51,26 @@ class Rows:
     expressions: Expressions
     lower: FloatArray
     upper: FloatArray
+
+
+@dataclass(frozen=True)
+class ExactRow:
+    """``sum of coefficient * variable + constant <= 0``, or ``< 0`` if strict, in rational numbers.
+
+    Some other row or bound of the programme says the same in floats, rounded so that it says no more. Exact backends
+    read both; floating-point ones leave this out.
+
+    Parameters
+    ----------
+    terms : tuple of (int, Fraction)
+        Variables and their coefficients.
+    constant : Fraction
+    strict : bool
+    """
+
+    terms: tuple[tuple[int, Fraction], ...]
+    constant: Fraction
+    strict: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +172,8 @@ class Programme:
     semantic : tuple of Semantic
     names : tuple of str
         One for each variable.
+    exact : tuple of ExactRow
+        What decimals and strict inequalities really say, for exact backends.
 
     Notes
     -----
@@ -155,6 +188,7 @@ class Programme:
     objective: Expressions
     semantic: tuple[Semantic, ...]
     names: tuple[str, ...]
+    exact: tuple[ExactRow, ...] = ()
 
     @property
     def size(self) -> int:
@@ -191,6 +225,7 @@ class ProgrammeBuilder:
     _names: list[str] = field(default_factory=list)
     _rows: list[Rows] = field(default_factory=list)
     _semantic: list[Semantic] = field(default_factory=list)
+    _exact: list[ExactRow] = field(default_factory=list)
     objective: Expressions = field(default_factory=lambda: Expressions.constants([0.0]))
 
     @classmethod
@@ -203,6 +238,7 @@ class ProgrammeBuilder:
             list(programme.names),
             [programme.rows],
             list(programme.semantic),
+            list(programme.exact),
             programme.objective,
         )
 
@@ -223,9 +259,11 @@ class ProgrammeBuilder:
         Raises
         ------
         InputError
-            If a bound is NaN or a lower bound exceeds its upper bound.
+            If a bound is NaN, a lower bound exceeds its upper bound, or there are more of one than of the other.
         """
         low, high = np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64)
+        if low.shape != high.shape:
+            raise InputError(f"variables {name} need as many lower as upper bounds, found {low.size} and {high.size}")
         crossed = ~(low <= high)
         if crossed.any():
             j = int(np.flatnonzero(crossed)[0])
@@ -261,13 +299,19 @@ class ProgrammeBuilder:
         """Add ``lower <= expressions <= upper``."""
         shape = (expressions.size,)
         low, high = (np.broadcast_to(np.asarray(v, dtype=np.float64), shape) for v in (lower, upper))
-        if np.isnan(expressions.matrix.data).any() or np.isnan(low).any() or np.isnan(high).any():
-            raise InputError("a row needs numbers, found NaN")
+        if np.isnan(low).any() or np.isnan(high).any():
+            raise InputError("a row needs numbers as bounds, found NaN")
+        if not (np.isfinite(expressions.matrix.data).all() and np.isfinite(expressions.constant).all()):
+            raise InputError("a row needs finite coefficients and constants, found NaN or infinity")
         self._rows.append(Rows(expressions, low, high))
 
     def semantic(self, constraint: Semantic) -> None:
         """Add a constraint by meaning."""
         self._semantic.append(constraint)
+
+    def exact(self, row: ExactRow) -> None:
+        """Add a rational row that exact backends read beside its float relaxation."""
+        self._exact.append(row)
 
     def enclosure(self, expressions: Expressions) -> tuple[FloatArray, FloatArray]:
         """Return rounding-safe bounds of expressions over the variables' box."""
@@ -283,4 +327,13 @@ class ProgrammeBuilder:
             np.concatenate([part.upper for part in parts]),
         )
         integer = np.concatenate(self._integer) if self._integer else np.zeros(0, dtype=bool)
-        return Programme(lower, upper, integer, rows, self.objective, tuple(self._semantic), tuple(self._names))
+        return Programme(
+            lower,
+            upper,
+            integer,
+            rows,
+            self.objective,
+            tuple(self._semantic),
+            tuple(self._names),
+            tuple(self._exact),
+        )

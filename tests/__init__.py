@@ -1,0 +1,1 @@
+"""Tests, one folder a room; `tests.strategies` holds the generators and the oracle they share."""

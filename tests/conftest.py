@@ -1,0 +1,20 @@
+"""What every test runs under: how hypothesis draws, and where the optional benchmark folder lies."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("default", max_examples=60, deadline=None)
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The benchmark folder beside the repository; a test that needs it is skipped where it is absent."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("../shared is absent")
+    return folder

@@ -1,0 +1,5 @@
+"""``python -m verinet``: the command line."""
+
+from verinet.cli import main
+
+main()

@@ -1,0 +1,19 @@
+"""What is handed over: records of verdicts and trainings, formulas and pictures of trained networks.
+
+Conventions: a record names files by their content (SHA-256), holds exact numbers as fractions, and never merges
+assurance levels.
+"""
+
+from verinet.audit.drawing import draw_network
+from verinet.audit.formulas import network_formulas
+from verinet.audit.records import FileRecord, NumberRecord, PointRecord, TrainingFileRecord, VerdictRecord
+
+__all__ = [
+    "FileRecord",
+    "NumberRecord",
+    "PointRecord",
+    "TrainingFileRecord",
+    "VerdictRecord",
+    "draw_network",
+    "network_formulas",
+]

@@ -1,0 +1,46 @@
+"""A one-hidden-layer network as formulas in raw units."""
+
+from collections.abc import Sequence
+
+from verinet.numeric import FloatArray
+from verinet.train import RawParameters
+
+__all__ = ["network_formulas"]
+
+
+def _sum(weights: FloatArray, names: Sequence[str], constant: float) -> str:
+    """Write ``sum weights * names + constant``, without the zeros."""
+    terms = [(float(w), name) for w, name in zip(weights, names, strict=True) if w]
+    parts = [f"{'-' if w < 0 else '+'} {abs(w):.6g} * {name}" for w, name in terms]
+    if constant or not parts:
+        parts.append(f"{'-' if constant < 0 else '+'} {abs(constant):.6g}")
+    text = " ".join(parts)
+    return text[2:] if text.startswith("+") else text
+
+
+def network_formulas(parameters: RawParameters, names: Sequence[str], output: str) -> str:
+    """Write a network as one formula a unit and one for the output.
+
+    Parameters
+    ----------
+    parameters : RawParameters
+    names : sequence of str
+        Of the features.
+    output : str
+
+    Returns
+    -------
+    str
+        One line a formula; numbers are rounded to six digits for reading, the ONNX file holds them in full.
+    """
+    units = [f"unit_{k}" for k in range(1, parameters.units + 1)]
+    lines = [
+        f"{unit} = max(0, {_sum(weights, names, float(bias))})"
+        for unit, weights, bias in zip(units, parameters.weights, parameters.biases, strict=True)
+    ]
+    skip = _sum(parameters.skip, names, parameters.offset)
+    hidden = []
+    for value, unit in zip(parameters.outputs, units, strict=True):
+        size = "" if abs(value) == 1 else f"{abs(value):.6g} * "
+        hidden.append(f"{'-' if value < 0 else '+'} {size}{unit}")
+    return "\n".join([*lines, " ".join([f"{output} =", skip, *hidden])])

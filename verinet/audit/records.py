@@ -1,0 +1,213 @@
+"""Records of verdicts and trainings: JSON files that say what was asked, of which bytes, and what came out."""
+
+import hashlib
+import platform
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+import verinet
+from verinet.errors import MissingFileError
+from verinet.train import TrainingRecord
+from verinet.verify import Answer, Verdict
+
+__all__ = ["FileRecord", "NumberRecord", "PointRecord", "TrainingFileRecord", "VerdictRecord", "exact_number"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NumberRecord(_Record):
+    """A rational number, exactly and for reading.
+
+    Parameters
+    ----------
+    exact : str
+        ``numerator/denominator`` or an integer.
+    value : float
+        The nearest float64.
+    """
+
+    exact: str
+    value: float
+
+
+def exact_number(value: Fraction) -> NumberRecord:
+    """Record a rational number."""
+    return NumberRecord(exact=str(value), value=float(value))
+
+
+class FileRecord(_Record):
+    """A file by name and content.
+
+    Parameters
+    ----------
+    name : str
+        Without its folder.
+    sha256 : str
+        Of its bytes.
+    """
+
+    name: str
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> "FileRecord":
+        """Hash a file."""
+        try:
+            return cls(name=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        except OSError as error:
+            raise MissingFileError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+
+
+class PointRecord(_Record):
+    """One input of a counterexample with its outputs.
+
+    Parameters
+    ----------
+    inputs, outputs : tuple of NumberRecord
+        The outputs are exact.
+    onnxruntime : tuple of float or None
+        What onnxruntime computes from the original file.
+    """
+
+    inputs: tuple[NumberRecord, ...]
+    outputs: tuple[NumberRecord, ...]
+    onnxruntime: tuple[float, ...] | None
+
+
+class VerdictRecord(_Record):
+    """A verdict on a property of a network file.
+
+    Parameters
+    ----------
+    property_name : str
+    answer : str
+        ``violated``, ``verified``, ``vacuous`` or ``unknown``.
+    level : str or None
+        Assurance level of ``verified``: L0 claimed by one engine, L1 cross-checked by a second one.
+    sentence : str
+        The property in words.
+    engine : str
+        What decided, and why it was chosen.
+    evidence : tuple of str
+    reason : str
+        Why the answer is unknown.
+    bound : float or None
+        The worst claimed bound of what was left open.
+    counterexample : tuple of PointRecord or None
+    seconds : float
+    network, property_file : FileRecord
+    version : str
+    python : str
+    """
+
+    kind: Literal["verdict"] = "verdict"
+    property_name: str
+    answer: str
+    level: str | None
+    sentence: str
+    engine: str
+    evidence: tuple[str, ...]
+    reason: str
+    bound: float | None
+    counterexample: tuple[PointRecord, ...] | None
+    seconds: float
+    network: FileRecord
+    property_file: FileRecord
+    version: str = verinet.__version__
+    python: str = platform.python_version()
+
+    @classmethod
+    def of(
+        cls, name: str, sentence: str, verdict: Verdict, network: FileRecord, property_file: FileRecord
+    ) -> "VerdictRecord":
+        """Record a verdict."""
+        points = None
+        if verdict.witness is not None:
+            points = tuple(
+                PointRecord(
+                    inputs=tuple(map(exact_number, point.inputs)),
+                    outputs=tuple(map(exact_number, point.outputs)),
+                    onnxruntime=point.replayed,
+                )
+                for point in verdict.witness.points
+            )
+        return cls(
+            property_name=name,
+            answer=verdict.answer.value,
+            level=None if verdict.level is None else verdict.level.value,
+            sentence=sentence,
+            engine=verdict.engine,
+            evidence=verdict.evidence,
+            reason=verdict.reason,
+            bound=verdict.bound if verdict.answer is Answer.UNKNOWN else None,
+            counterexample=points,
+            seconds=verdict.seconds,
+            network=network,
+            property_file=property_file,
+        )
+
+
+class TrainingFileRecord(_Record):
+    """A training and the network file that came out.
+
+    Parameters
+    ----------
+    objective : NumberRecord
+        Of the exported network, recomputed exactly.
+    claimed_objective, bound, gap : float or None
+        The solver's claims; None where it has none.
+    status : str
+    solver : str
+    seconds : float
+    nonzeros, units, samples : int
+    features : tuple of str
+    notes : tuple of str
+    network : FileRecord
+    version : str
+    python : str
+    """
+
+    kind: Literal["training"] = "training"
+    objective: NumberRecord
+    claimed_objective: float | None
+    bound: float | None
+    gap: float | None
+    status: str
+    solver: str
+    seconds: float
+    nonzeros: int
+    units: int
+    samples: int
+    features: tuple[str, ...]
+    notes: tuple[str, ...]
+    network: FileRecord
+    version: str = verinet.__version__
+    python: str = platform.python_version()
+
+    @classmethod
+    def of(cls, record: TrainingRecord, network: FileRecord) -> "TrainingFileRecord":
+        """Record a training."""
+        return cls(
+            objective=exact_number(record.objective),
+            claimed_objective=_finite(record.claimed_objective),
+            bound=_finite(record.bound),
+            gap=_finite(record.gap),
+            status=record.status.value,
+            solver=record.solver,
+            seconds=record.seconds,
+            nonzeros=record.nonzeros,
+            units=record.units,
+            samples=record.samples,
+            features=record.features,
+            notes=record.notes,
+            network=network,
+        )
+
+
+def _finite(value: float) -> float | None:
+    return value if abs(value) < float("inf") else None

@@ -1,0 +1,23 @@
+"""Sound enclosures of every neuron over an input set.
+
+Conventions: a bound is a float64 that holds for the exact real function of the stored parameters over the exact
+domain; every function that returns one says how rounding is accounted for.
+"""
+
+from verinet.bounds.backward import NetworkBounds, bound_network, open_entries
+from verinet.bounds.inputs import Ball, InputSet
+from verinet.bounds.interval import Interval, interval_bounds
+from verinet.bounds.relaxation import Line, Relaxation, relax
+
+__all__ = [
+    "Ball",
+    "InputSet",
+    "Interval",
+    "Line",
+    "NetworkBounds",
+    "Relaxation",
+    "bound_network",
+    "interval_bounds",
+    "open_entries",
+    "relax",
+]

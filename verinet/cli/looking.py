@@ -1,0 +1,61 @@
+"""``verinet inspect`` and ``verinet doctor``: what a file holds, and what this installation can do."""
+
+import importlib.metadata
+import platform
+from pathlib import Path
+
+from verinet import __version__
+from verinet.cli.exits import Exit
+from verinet.cli.output import result
+from verinet.errors import VerinetError
+from verinet.io import OperatorOutcome, inspect_onnx, read_onnx
+from verinet.solve import backends
+
+__all__ = ["doctor", "inspect_file"]
+
+LIBRARIES = ("numpy", "scipy", "networkx", "numba", "onnx", "onnxruntime", "scikit-learn", "pydantic")
+
+
+def inspect_file(path: Path) -> Exit:
+    """Print every operator of a network file: supported, folded, or refused and why."""
+    reports = inspect_onnx(path)
+    width = max((len(r.name) for r in reports), default=4)
+    for report in reports:
+        detail = f"  {report.detail}" if report.detail else ""
+        result(f"{report.outcome.value:<9} {report.operator:<20} {report.name:<{width}}{detail}")
+    refused = [r for r in reports if r.outcome is OperatorOutcome.REFUSED]
+    if refused:
+        result(f"refused: {len(refused)} of {len(reports)} operators")
+        return Exit.BAD_INPUT
+    network = read_onnx(path)
+    result(
+        f"{network.size_in} inputs, {network.size_out} outputs, {len(network.nodes)} nodes, "
+        f"{network.neurons} piecewise-linear neurons; agrees with onnxruntime at random points"
+    )
+    for note in network.notes:
+        result(f"note: {note}")
+    return Exit.DONE
+
+
+def doctor() -> Exit:
+    """Print versions, solvers, licences and their limits."""
+    result(f"verinet {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for library in LIBRARIES:
+        try:
+            result(f"  {library:<14} {importlib.metadata.version(library)}")
+        except importlib.metadata.PackageNotFoundError:
+            result(f"  {library:<14} missing: reinstall verinet")
+    for backend in backends():
+        try:
+            available = backend.probe()
+        except VerinetError as error:
+            result(f"  solver {backend.name:<7} not usable: {error}")
+            continue
+        state = "ready" if available.usable else "not usable"
+        limits = available.limits
+        cap = ""
+        if limits.variables != float("inf"):
+            cap = f", at most {limits.variables:.0f} variables and {limits.rows:.0f} rows"
+        reason = f" ({available.reason})" if available.reason else ""
+        result(f"  solver {backend.name:<7} {backend.version() or '-':<10} {state}{cap}{reason}")
+    return Exit.DONE

@@ -1,0 +1,226 @@
+"""Semantic constraints as linear rows and binaries.
+
+Each lowering takes expressions and bounds, folds what bounds decide, and adds binaries for the rest. It also says how
+to extend a point of the semantic programme to the new variables, so that a known solution can start a solver.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from verinet.errors import UnsupportedModelError
+from verinet.numeric import FloatArray
+from verinet.program import (
+    Expressions,
+    Indicator,
+    Maximum,
+    Product,
+    Programme,
+    ProgrammeBuilder,
+)
+
+__all__ = ["Completion", "Lowered", "lower_indicator", "lower_maximum", "lower_product", "lower_programme"]
+
+Completion = Callable[[FloatArray], FloatArray]
+"""Computes the new variables' values from a point of all earlier variables."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A programme of linear rows that says the same as a semantic one.
+
+    Parameters
+    ----------
+    programme : Programme
+        Its first variables are those of the semantic programme.
+    completions : tuple
+        One for each semantic constraint, in order.
+    size : int
+        Number of variables of the semantic programme.
+    """
+
+    programme: Programme
+    completions: tuple[Completion, ...]
+    size: int
+
+    def extend(self, point: FloatArray) -> FloatArray:
+        """Extend a feasible point of the semantic programme to all variables."""
+        for complete in self.completions:
+            point = np.concatenate([point, complete(point)])
+        return point
+
+    def restrict(self, point: FloatArray) -> FloatArray:
+        """Return the part of a point that belongs to the semantic programme."""
+        return point[: self.size]
+
+
+def _tightest(
+    builder: ProgrammeBuilder, expressions: Expressions, lower: FloatArray, upper: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    low, high = builder.enclosure(expressions)
+    return np.maximum(low, lower), np.minimum(high, upper)
+
+
+def _difference_up(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return ``a - b``, rounded up."""
+    return np.nextafter(a - b, np.inf)
+
+
+def lower_maximum(builder: ProgrammeBuilder, constraint: Maximum) -> Completion:
+    """Add ``y_j = max_i a_i`` by big-M rows.
+
+    ``y >= a_i`` and ``y <= a_i + (max over k != i of U_k - L_i) (1 - z_i)`` with ``sum z = 1``. Members with
+    ``U_i <= max L`` are dropped. Two members share one binary: for a ReLU this is ``y <= a - L (1 - z)``,
+    ``y <= U z``.
+
+    References
+    ----------
+    Tjeng, Xiao, Tedrake, Evaluating robustness of neural networks with mixed integer programming, ICLR 2019.
+    """
+    arguments, offsets = constraint.arguments, constraint.offsets
+    low, high = _tightest(builder, arguments, constraint.lower, constraint.upper)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise UnsupportedModelError(
+            "a maximum needs finite bounds of its arguments to become linear rows; bound the inputs, "
+            "or use an exact solver"
+        )
+    size = len(constraint.results)
+    group = np.repeat(np.arange(size), np.diff(offsets))
+    best = np.lexsort((low, group))[offsets[1:] - 1]
+    kept = high > low[best][group]
+    kept[best] = True
+    members = np.flatnonzero(kept)
+    of = group[members]
+    count = np.bincount(of, minlength=size)
+    kept_arguments = arguments[members]
+    results = Expressions.variables(constraint.results)[of]
+    alone = count[of] == 1
+    if alone.any():
+        builder.rows((results - kept_arguments)[alone], 0.0, 0.0)
+    if alone.all():
+        return lambda point: np.zeros(0)
+    order = np.lexsort((high[members], of))
+    last = np.cumsum(count) - 1
+    largest = order[last]
+    second = order[np.maximum(last - 1, 0)]
+    rival = np.where(np.arange(len(members)) == largest[of], second[of], largest[of])
+    slack = np.maximum(_difference_up(high[members][rival], low[members]), 0.0)
+    first = np.concatenate([[0], last[:-1] + 1])
+    pair, many = count[of] == 2, count[of] > 2
+    is_first = np.arange(len(members)) == first[of]
+    pairs = np.flatnonzero(count == 2)
+    pair_binary = np.zeros(size, dtype=np.int64)
+    pair_binary[pairs] = builder.binaries("active", len(pairs))
+    many_binary = builder.binaries("largest", int(many.sum()))
+    binary = pair_binary[of]
+    binary[many] = many_binary
+    above = results - kept_arguments
+    chosen = Expressions.variables(binary)
+    # Chosen members have z = 1, except the second of a pair, which is chosen by z = 0.
+    when_one, when_zero = many | (pair & is_first), pair & ~is_first
+    builder.rows(above[pair | many], lower=0.0)
+    builder.rows((above + chosen.scaled(slack))[when_one], upper=slack[when_one])
+    builder.rows((above - chosen.scaled(slack))[when_zero], upper=0.0)
+    if many.any():
+        rows = np.unique(of[many], return_inverse=True)[1]
+        ones = np.zeros((int(rows.max()) + 1, len(rows)))
+        ones[rows, np.arange(len(rows))] = 1.0
+        builder.rows(Expressions.variables(many_binary).linear(ones), 1.0, 1.0)
+
+    def complete(point: FloatArray) -> FloatArray:
+        values = kept_arguments.value(point)
+        winner = np.lexsort((values, of))[last]
+        won = np.zeros(len(members))
+        won[winner] = 1.0
+        return np.concatenate([won[first[pairs]], won[many]])
+
+    return complete
+
+
+def lower_product(builder: ProgrammeBuilder, constraint: Product) -> Completion:
+    """Add ``y = w a`` for an integer w by its bits.
+
+    ``w = w_min + sum_t 2^t b_t`` and, for each bit, the product p = b a with ``L <= a <= U``:
+    ``L b <= p <= U b`` and ``a - U (1 - b) <= p <= a - L (1 - b)``; exact for binary b.
+
+    References
+    ----------
+    Glover, Improved linear integer programming formulations of nonlinear integer problems, 1975.
+    """
+    low, high = _tightest(builder, constraint.activations, constraint.lower, constraint.upper)
+    smallest, largest = builder.bounds(constraint.weights)
+    if not all(np.isfinite(v).all() for v in (low, high, smallest, largest)):
+        raise UnsupportedModelError("a product needs finite bounds of its weight and its activation")
+    smallest, largest = np.ceil(smallest), np.floor(largest)
+    activation = constraint.activations
+    weight, result = Expressions.variables(constraint.weights), Expressions.variables(constraint.results)
+    bits = int(np.max(largest - smallest, initial=0)).bit_length()
+    encoded_weight, encoded_result = Expressions.constants(smallest), activation.scaled(smallest)
+    for t in range(bits):
+        bit = Expressions.variables(builder.binaries(f"bit{t}", len(low)))
+        part = Expressions.variables(builder.variables(f"part{t}", np.minimum(low, 0.0), np.maximum(high, 0.0)))
+        builder.rows(part - bit.scaled(high), upper=0.0)
+        builder.rows(part - bit.scaled(low), lower=0.0)
+        builder.rows(part - activation - bit.scaled(low), upper=-low)
+        builder.rows(part - activation - bit.scaled(high), lower=-high)
+        encoded_weight = encoded_weight + bit.scaled(2.0**t)
+        encoded_result = encoded_result + part.scaled(2.0**t)
+    builder.rows(weight - encoded_weight, 0.0, 0.0)
+    builder.rows(result - encoded_result, 0.0, 0.0)
+
+    def complete(point: FloatArray) -> FloatArray:
+        rest = np.round(point[constraint.weights] - smallest).astype(np.int64)
+        values = activation.value(point)
+        columns = []
+        for t in range(bits):
+            on = ((rest >> t) & 1).astype(np.float64)
+            columns += [on, on * values]
+        return np.concatenate(columns) if columns else np.zeros(0)
+
+    return complete
+
+
+def lower_indicator(builder: ProgrammeBuilder, constraint: Indicator) -> Completion:
+    """Add ``z = active implies e <= 0`` as ``e <= U (1 - z)``, or ``e <= U z`` if active means zero."""
+    _, high = _tightest(builder, constraint.expressions, np.full(len(constraint.upper), -np.inf), constraint.upper)
+    if not np.isfinite(high).all():
+        raise UnsupportedModelError("an indicator needs a finite upper bound of its row to become a linear row")
+    slack = np.maximum(high, 0.0)
+    condition = Expressions.variables(constraint.conditions).scaled(slack)
+    if constraint.active:
+        builder.rows(constraint.expressions + condition, upper=slack)
+    else:
+        builder.rows(constraint.expressions - condition, upper=0.0)
+    return lambda point: np.zeros(0)
+
+
+LOWERINGS: Mapping[type, Callable[..., Completion]] = {
+    Maximum: lower_maximum,
+    Product: lower_product,
+    Indicator: lower_indicator,
+}
+"""How each semantic constraint becomes linear rows."""
+
+
+def lower_programme(programme: Programme) -> Lowered:
+    """Turn every semantic constraint into linear rows and binaries.
+
+    Parameters
+    ----------
+    programme : Programme
+
+    Returns
+    -------
+    Lowered
+        Its feasible points, cut to the first variables, are those of `programme`, up to big-M constants that are
+        rounded so that no point is lost.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If an expression that needs a big-M has no finite bound.
+    """
+    builder = ProgrammeBuilder.extending(replace(programme, semantic=()))
+    completions = tuple(LOWERINGS[type(constraint)](builder, constraint) for constraint in programme.semantic)
+    return Lowered(builder.build(), completions, programme.size)

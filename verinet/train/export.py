@@ -1,0 +1,123 @@
+"""From parameters in scaled features to a network in raw units."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from verinet.model import Affine, Dense, Input, Network, Node, Relu
+from verinet.numeric import FloatArray, float_up
+from verinet.train.data import Scaling
+from verinet.train.programme import Parameters
+from verinet.train.specification import Specification
+
+__all__ = ["RawParameters", "build_network", "snap", "to_raw"]
+
+SNAP_TOLERANCE = 1e-7
+"""A scaled weight below this is zero: solvers leave such residues where the optimum has none."""
+
+
+@dataclass(frozen=True, eq=False)
+class RawParameters:
+    """``f(x) = offset + skip.x + outputs.relu(weights x + biases)`` in raw units, exactly what is exported.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (units, features)
+    biases : ndarray, shape (units,)
+    outputs : ndarray, shape (units,)
+        Plus or minus the target's range.
+    skip : ndarray, shape (features,)
+    offset : float
+    """
+
+    weights: FloatArray
+    biases: FloatArray
+    outputs: FloatArray
+    skip: FloatArray
+    offset: float
+
+    @property
+    def nonzeros(self) -> int:
+        """Number of hidden and skip weights that are not zero."""
+        return int(np.count_nonzero(self.weights) + np.count_nonzero(self.skip))
+
+    @property
+    def units(self) -> int:
+        """Number of hidden units."""
+        return len(self.biases)
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """Indices of the features that the network reads."""
+        return tuple(int(j) for j in np.flatnonzero((self.weights != 0).any(axis=0) | (self.skip != 0)))
+
+
+def snap(parameters: Parameters) -> Parameters:
+    """Set residues of the solver to zero."""
+
+    def cut(values: FloatArray) -> FloatArray:
+        return np.where(np.abs(values) < SNAP_TOLERANCE, 0.0, values)
+
+    return Parameters(cut(parameters.weights), cut(parameters.biases), cut(parameters.skip), parameters.offset)
+
+
+def to_raw(parameters: Parameters, specification: Specification, scaling: Scaling) -> RawParameters:
+    """Fold the scaling into the parameters and drop units that are constant.
+
+    Soundness: folding rounds, so the raw parameters *are* the network from here on: the objective is recomputed from
+    them, and monotone rows that rounding or the solver's tolerance broke are mended in exact arithmetic.
+    """
+    signs = np.array(specification.signs, dtype=np.float64)
+    constant = ~(parameters.weights != 0).any(axis=1)
+    offset = parameters.offset + float(signs[constant] @ np.maximum(parameters.biases[constant], 0.0))
+    kept = ~constant
+    weights = parameters.weights[kept] / scaling.width
+    biases = parameters.biases[kept] - weights @ scaling.offset
+    skip = parameters.skip / scaling.width
+    offset = scaling.target_offset + scaling.target_width * (offset - float(skip @ scaling.offset))
+    raw = RawParameters(weights, biases, signs[kept] * scaling.target_width, skip * scaling.target_width, offset)
+    for feature, direction in specification.monotone.items():
+        raw = _mend(raw, feature, direction)
+    return raw
+
+
+def worst_slope(raw: RawParameters, feature: int, direction: int) -> Fraction:
+    """Return a lower bound of the derivative in a direction, over all activation patterns, exactly."""
+    harm = [
+        min(Fraction(0), direction * Fraction(float(v)) * Fraction(float(w)))
+        for v, w in zip(raw.outputs, raw.weights[:, feature], strict=True)
+    ]
+    return direction * Fraction(float(raw.skip[feature])) + sum(harm, Fraction(0))
+
+
+def _mend(raw: RawParameters, feature: int, direction: int) -> RawParameters:
+    """Restore a monotone row that is violated by a rounding or a solver's tolerance."""
+    missing = -worst_slope(raw, feature, direction)
+    if missing <= 0:
+        return raw
+    weights, skip = raw.weights.copy(), raw.skip.copy()
+    if skip[feature]:
+        needed = direction * Fraction(float(skip[feature])) + missing
+        skip[feature] = direction * float_up(needed)
+    else:
+        harmful = direction * raw.outputs * weights[:, feature] < 0
+        weights[harmful, feature] = 0.0
+    return RawParameters(weights, raw.biases, raw.outputs, skip, raw.offset)
+
+
+def build_network(raw: RawParameters) -> Network:
+    """Write raw parameters as a network of named nodes: input, hidden, relu, output."""
+    features = raw.weights.shape[1]
+    nodes = [Node("input", Input(features))]
+    maps, arguments = [], []
+    if raw.units:
+        nodes.append(Node("hidden", Affine((Dense(raw.weights),), raw.biases), ("input",)))
+        nodes.append(Node("relu", Relu(raw.units), ("hidden",)))
+        maps.append(Dense(raw.outputs[None, :]))
+        arguments.append("relu")
+    if raw.skip.any() or not raw.units:
+        maps.append(Dense(raw.skip[None, :]))
+        arguments.append("input")
+    nodes.append(Node("output", Affine(tuple(maps), np.array([raw.offset])), tuple(arguments)))
+    return Network(tuple(nodes), ("output",))

@@ -1,0 +1,327 @@
+"""The training programme: parameters are variables, samples are constants, ReLUs are those of the verifier."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from verinet.encode import Encoded, relu, variable_affine
+from verinet.numeric import FloatArray, IntArray
+from verinet.program import Expressions, Indicator, Programme, ProgrammeBuilder
+from verinet.train.data import TrainingData
+from verinet.train.specification import Loss, Specification
+
+__all__ = ["Parameters", "TrainingProgramme", "build_programme"]
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """A network's parameters in scaled features.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (units, features)
+    biases : ndarray, shape (units,)
+    skip : ndarray, shape (features,)
+    offset : float
+        The constant c.
+    """
+
+    weights: FloatArray
+    biases: FloatArray
+    skip: FloatArray
+    offset: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """Variables of values written as a difference of two parts that are not negative: ``v = up - down``."""
+
+    up: IntArray
+    down: IntArray
+
+    @classmethod
+    def add(cls, builder: ProgrammeBuilder, name: str, size: int, bound: float) -> "_Split":
+        zeros, bounds = np.zeros(size), np.full(size, bound)
+        return cls(builder.variables(f"{name}_up", zeros, bounds), builder.variables(f"{name}_down", zeros, bounds))
+
+    def __getitem__(self, index: slice) -> "_Split":
+        return _Split(self.up[index], self.down[index])
+
+    @property
+    def value(self) -> Expressions:
+        return Expressions.variables(self.up) - Expressions.variables(self.down)
+
+    @property
+    def size(self) -> Expressions:
+        """The absolute values, where at most one part is positive; upper bounds of them otherwise."""
+        return Expressions.variables(self.up) + Expressions.variables(self.down)
+
+    def read(self, point: FloatArray) -> FloatArray:
+        return point[self.up] - point[self.down]
+
+    def write(self, point: FloatArray, values: FloatArray) -> None:
+        point[self.up], point[self.down] = np.maximum(values, 0.0), np.maximum(-values, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingProgramme:
+    """The programme of a specification and data, and where its parameters are.
+
+    Parameters
+    ----------
+    programme : Programme
+    specification : Specification
+    """
+
+    programme: Programme
+    specification: Specification
+    _weights: tuple[_Split, ...]
+    _biases: _Split
+    _skip: _Split
+    _offset: int
+    _complete: tuple[Callable[[FloatArray, Parameters], None], ...]
+
+    def parameters(self, point: FloatArray) -> Parameters:
+        """Read the parameters at a point."""
+        count = len(self._weights)
+        features = len(self._skip.up)
+        weights = np.array([w.read(point) for w in self._weights]).reshape(count, features)
+        return Parameters(weights, self._biases.read(point), self._skip.read(point), float(point[self._offset]))
+
+    def point(self, parameters: Parameters) -> FloatArray:
+        """Return the point of the programme that given parameters make."""
+        point = np.zeros(self.programme.size)
+        for split, values in zip(self._weights, parameters.weights, strict=True):
+            split.write(point, values)
+        self._biases.write(point, parameters.biases)
+        self._skip.write(point, parameters.skip)
+        point[self._offset] = parameters.offset
+        for complete in self._complete:
+            complete(point, parameters)
+        return point
+
+
+class _Builder:
+    """Builds the programme piece by piece; each piece also says how a point is completed with its variables."""
+
+    def __init__(self, specification: Specification, data: TrainingData, weight_bound: float) -> None:
+        self.spec, self.data, self.bound = specification, data, weight_bound
+        self.x, self.y = data.scaled_x, data.scaled_y
+        self.signs = specification.signs
+        self.builder = ProgrammeBuilder()
+        self.completions: list[Callable[[FloatArray, Parameters], None]] = []
+        features, units = self.x.shape[1], len(self.signs)
+        self.weights = tuple(_Split.add(self.builder, f"w{k}", features, weight_bound) for k in range(units))
+        self.biases = _Split.add(self.builder, "b", units, weight_bound)
+        self.skip = _Split.add(self.builder, "p", features, weight_bound if specification.skip else 0.0)
+        reach = (units + features + 1) * weight_bound + specification.objective.margin + 1.0
+        self.offset = int(self.builder.variables("c", [-reach], [reach])[0])
+        self.costs: list[Expressions] = []
+
+    def size_of(self, unit: int) -> Expressions:
+        """Return ``sum_j |w_kj| + |b_k|``."""
+        return self.weights[unit].size.total() + self.biases[unit : unit + 1].size
+
+    def output(self) -> Expressions:
+        """Return f at every sample, with the ReLU encoding of the verifier."""
+        ones = np.ones((len(self.x), 1))
+        total = self.skip.value.linear(self.x) + Expressions.variables([self.offset]).linear(ones)
+        # |w.x + b| <= (|w|_1 + |b|) max(|x|_inf, 1) for each sample.
+        reach = self.bound * np.maximum(np.abs(self.x).max(axis=1, initial=0.0), 1.0)
+        for k, sign in enumerate(self.signs):
+            before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, self.x)
+            after = relu(self.builder, f"h{k}", Encoded(before, -reach, reach))
+            self.completions.append(_complete_relu(after.expressions, self.x, k))
+            total = total + after.expressions.scaled(float(sign))
+        return total
+
+    def structure(self) -> None:
+        """Add the L1 balls, symmetry, pruning binaries, budgets and their costs."""
+        units = len(self.signs)
+        sizes = [self.size_of(k) for k in range(units)]
+        objective, budget = self.spec.objective, self.spec.budget
+        used = self._used_units(sizes) if objective.unit_penalty or budget.units is not None else None
+        if used is None and sizes:
+            self.builder.rows(Expressions.stack(sizes), upper=self.bound)
+        self._order_units(sizes)
+        for part in (*sizes, self.skip.size.total()):
+            self.costs.append(part.scaled(objective.l1))
+        counts_features = objective.feature_penalty or budget.features is not None
+        if objective.l0 or budget.nonzeros is not None or counts_features:
+            self._support(bool(counts_features))
+
+    def _used_units(self, sizes: list[Expressions]) -> IntArray:
+        used = self.builder.binaries("used", len(sizes))
+        if not sizes:
+            return used
+        self.builder.rows(Expressions.stack(sizes) - Expressions.variables(used).scaled(self.bound), upper=0.0)
+        self._charge(used, self.spec.objective.unit_penalty, self.spec.budget.units)
+
+        def complete(point: FloatArray, parameters: Parameters) -> None:
+            point[used] = _unit_sizes(parameters) > 0
+
+        self.completions.append(complete)
+        return used
+
+    def _order_units(self, sizes: list[Expressions]) -> None:
+        """Order the units of one sign by size: any network can be written so, unused units last."""
+        for k, (sign, following) in enumerate(pairwise(self.signs)):
+            if sign == following:
+                self.builder.rows(sizes[k] - sizes[k + 1], lower=0.0)
+
+    def _support(self, count_features: bool) -> None:
+        """Add a binary for each hidden and skip weight, and for each feature."""
+        objective, budget = self.spec.objective, self.spec.budget
+        splits = [*self.weights, self.skip]
+        size = len(splits) * self.x.shape[1]
+        support = self.builder.binaries("nonzero", size)
+        magnitudes = Expressions.stack([split.size for split in splits])
+        self.builder.rows(magnitudes - Expressions.variables(support).scaled(self.bound), upper=0.0)
+        self._charge(support, objective.l0, budget.nonzeros)
+        features = self.builder.binaries("feature", self.x.shape[1] if count_features else 0)
+        if count_features:
+            repeated = Expressions.variables(np.tile(features, len(splits)))
+            self.builder.rows(Expressions.variables(support) - repeated, upper=0.0)
+            self._charge(features, objective.feature_penalty, budget.features)
+
+        def complete(point: FloatArray, parameters: Parameters) -> None:
+            nonzero = np.vstack([parameters.weights, parameters.skip]) != 0
+            point[support] = nonzero.ravel()
+            if count_features:
+                point[features] = nonzero.any(axis=0)
+
+        self.completions.append(complete)
+
+    def _charge(self, binaries: IntArray, price: float, limit: int | None) -> None:
+        total = Expressions.variables(binaries).total()
+        self.costs.append(total.scaled(price))
+        if limit is not None:
+            self.builder.rows(total, upper=float(limit))
+
+    def monotone(self) -> None:
+        """Add ``d p_j + sum_k t_kj >= 0, t_kj <= 0, t_kj <= d sign_k w_kj`` for each monotone feature.
+
+        The derivative on every piece is ``p_j`` plus some of the terms ``sign_k w_kj``, so its smallest value is what
+        the row bounds. Sufficient, and necessary where a point exists at which just the harmful units are active.
+        """
+        for feature, direction in self.spec.monotone.items():
+            place = slice(feature, feature + 1)
+            total = self.skip[place].value.scaled(float(direction))
+            for k, sign in enumerate(self.signs):
+                harm = self.builder.variables(f"t{k}_{feature}", [-self.bound], [0.0])
+                slope = self.weights[k][place].value.scaled(float(direction * sign))
+                self.builder.rows(Expressions.variables(harm) - slope, upper=0.0)
+                total = total + Expressions.variables(harm)
+                self.completions.append(_complete_harm(harm, k, feature, direction * sign))
+            self.builder.rows(total, lower=0.0)
+
+    def build(self) -> TrainingProgramme:
+        LOSSES[self.spec.objective.loss](self, self.output())
+        self.structure()
+        self.monotone()
+        self.builder.objective = Expressions.stack(self.costs).total()
+        return TrainingProgramme(
+            self.builder.build(),
+            self.spec,
+            self.weights,
+            self.biases,
+            self.skip,
+            self.offset,
+            tuple(self.completions),
+        )
+
+    def loss_variables(self, name: str, cost: Callable[[FloatArray], FloatArray]) -> Expressions:
+        """Add a variable for each sample's loss, at its weight, and how to compute it from f."""
+        size = len(self.y)
+        losses = self.builder.variables(name, np.zeros(size), np.full(size, np.inf))
+        self.costs.append(Expressions.variables(losses).linear(self.data.weights[None, :]))
+
+        def complete(point: FloatArray, parameters: Parameters) -> None:
+            point[losses] = cost(predict(parameters, self.signs, self.x))
+
+        self.completions.append(complete)
+        return Expressions.variables(losses)
+
+
+def _unit_sizes(parameters: Parameters) -> FloatArray:
+    return np.asarray(np.abs(parameters.weights).sum(axis=1) + np.abs(parameters.biases))
+
+
+def _complete_relu(after: Expressions, x: FloatArray, unit: int) -> Callable[[FloatArray, Parameters], None]:
+    def complete(point: FloatArray, parameters: Parameters) -> None:
+        point[after.matrix.indices] = np.maximum(x @ parameters.weights[unit] + parameters.biases[unit], 0.0)
+
+    return complete
+
+
+def _complete_harm(harm: IntArray, unit: int, feature: int, sign: int) -> Callable[[FloatArray, Parameters], None]:
+    def complete(point: FloatArray, parameters: Parameters) -> None:
+        point[harm] = min(0.0, sign * parameters.weights[unit, feature])
+
+    return complete
+
+
+def predict(parameters: Parameters, signs: tuple[int, ...], x: FloatArray) -> FloatArray:
+    """Evaluate parameters at scaled features, in float64."""
+    hidden = np.maximum(x @ parameters.weights.T + parameters.biases, 0.0)
+    return np.asarray(parameters.offset + x @ parameters.skip + hidden @ np.array(signs, dtype=np.float64))
+
+
+def _add_hinge(state: _Builder, output: Expressions) -> None:
+    """Add ``loss_n >= margin - y_n f_n``."""
+    margin = state.spec.objective.margin
+    losses = state.loss_variables("hinge", lambda f: np.maximum(margin - state.y * f, 0.0))
+    state.builder.rows(output.scaled(state.y) + losses, lower=margin)
+
+
+def _add_l1(state: _Builder, output: Expressions) -> None:
+    """Add ``loss_n >= |y_n - f_n|``."""
+    losses = state.loss_variables("error", lambda f: np.abs(state.y - f))
+    state.builder.rows(output + losses, lower=state.y)
+    state.builder.rows(output - losses, upper=state.y)
+
+
+def _add_zero_one(state: _Builder, output: Expressions) -> None:
+    """Add a binary for each sample: unless it is 1, ``y_n f_n >= margin``."""
+    margin = state.spec.objective.margin
+    errors = state.builder.binaries("error", len(state.y))
+    short = output.scaled(-state.y).shifted(margin)
+    _, upper = state.builder.enclosure(short)
+    state.builder.semantic(Indicator(errors, short, upper, active=False))
+    state.costs.append(Expressions.variables(errors).linear(state.data.weights[None, :]))
+
+    def complete(point: FloatArray, parameters: Parameters) -> None:
+        point[errors] = state.y * predict(parameters, state.signs, state.x) < margin
+
+    state.completions.append(complete)
+
+
+LOSSES: Mapping[Loss, Callable[[_Builder, Expressions], None]] = {
+    Loss.HINGE: _add_hinge,
+    Loss.L1: _add_l1,
+    Loss.ZERO_ONE: _add_zero_one,
+}
+"""How each loss enters the programme."""
+
+
+def build_programme(
+    specification: Specification, data: TrainingData, weight_bound: float | None = None
+) -> TrainingProgramme:
+    """Write training as a programme.
+
+    Parameters
+    ----------
+    specification : Specification
+    data : TrainingData
+    weight_bound : float or None
+        A smaller bound on the units' sizes that some optimum is known to satisfy; None uses the specification's.
+
+    Returns
+    -------
+    TrainingProgramme
+        Its optimum is that of the specification over all networks of the given architecture, in scaled features.
+    """
+    bound = min(specification.weight_bound, weight_bound or specification.weight_bound)
+    return _Builder(specification, data, bound).build()

@@ -1,0 +1,157 @@
+"""What is to be trained: architecture, objective, budgets, constraints, limits."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from verinet.errors import InputError
+from verinet.program import Progress
+
+__all__ = ["Budget", "Loss", "Objective", "Specification", "TrainOptions"]
+
+
+class Loss(Enum):
+    """What a sample costs; the mean over all samples counts."""
+
+    HINGE = "hinge"
+    ZERO_ONE = "zero_one"
+    L1 = "l1"
+
+    @property
+    def classifies(self) -> bool:
+        """Whether targets are the two classes -1 and 1."""
+        return self is not Loss.L1
+
+
+def _check_not_negative(owner: str, **values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not value >= 0:
+            raise InputError(f"{owner} needs {name} >= 0, found {name}={value}")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """``mean loss + l1 * size + l0 * non-zeros + unit_penalty * units + feature_penalty * features``.
+
+    Size is the sum of the absolute hidden weights, hidden biases and skip weights, in scaled features. After the
+    normal form moved the output weights into the hidden layer, it is the path norm.
+
+    Parameters
+    ----------
+    loss : Loss
+    margin : float
+        For the hinge and the 0/1 loss: what ``y f(x)`` must reach.
+    l1, l0, unit_penalty, feature_penalty : float
+        Not negative. Non-zeros are hidden and skip weights, without biases.
+    """
+
+    loss: Loss = Loss.HINGE
+    margin: float = 1.0
+    l1: float = 1e-3
+    l0: float = 0.0
+    unit_penalty: float = 0.0
+    feature_penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_not_negative(
+            "the objective",
+            l1=self.l1,
+            l0=self.l0,
+            unit_penalty=self.unit_penalty,
+            feature_penalty=self.feature_penalty,
+        )
+        if not self.margin > 0:
+            raise InputError(f"the objective needs margin > 0, found margin={self.margin}")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Upper limits; None means no limit.
+
+    Parameters
+    ----------
+    nonzeros, units, features : int or None
+    """
+
+    nonzeros: int | None = None
+    units: int | None = None
+    features: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_not_negative("the budget", nonzeros=self.nonzeros, units=self.units, features=self.features)
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A one-hidden-layer ReLU network in sign-normalised form, and what it is trained for.
+
+    ``f(x) = c + p.x + sum over positive units relu(w_k.x + b_k) - sum over negative units relu(w_k.x + b_k)``
+
+    Parameters
+    ----------
+    positive_units, negative_units : int
+        Units that add to the output, and that subtract.
+    skip : bool
+        Whether there is a linear part p.
+    weight_bound : float
+        Largest ``sum_j |w_kj| + |b_k|`` of a unit, and largest ``|p_j|``, in scaled features.
+    objective : Objective
+    budget : Budget
+    monotone : Mapping
+        Feature index -> +1 or -1: in which direction the output must go.
+
+    References
+    ----------
+    FORMULATIONS of sign-normalised ReLU training: Lee and Linderoth 2025; positive homogeneity makes output weights
+    +1 and -1 without loss of generality.
+    """
+
+    positive_units: int = 1
+    negative_units: int = 1
+    skip: bool = True
+    weight_bound: float = 10.0
+    objective: Objective = field(default_factory=Objective)
+    budget: Budget = field(default_factory=Budget)
+    monotone: Mapping[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_not_negative("the network", positive_units=self.positive_units, negative_units=self.negative_units)
+        if not (self.weight_bound > 0 and np.isfinite(self.weight_bound)):
+            raise InputError(f"the network needs a finite weight_bound > 0, found weight_bound={self.weight_bound}")
+        for feature, direction in self.monotone.items():
+            if direction not in (-1, 1):
+                raise InputError(f"monotone directions are +1 or -1, found {direction} for feature {feature}")
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """The output weight of each unit."""
+        return (1,) * self.positive_units + (-1,) * self.negative_units
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How long and with what to optimise.
+
+    Parameters
+    ----------
+    solver : str
+        ``auto``, ``gurobi`` or ``highs``.
+    time_limit : float
+        Seconds of wall time for the whole training.
+    gap_tolerance : float
+        Relative gap at which the optimum counts as proven.
+    threads : int
+    seed : int
+        For the warm start and the solver.
+    on_progress : callable
+        Called with `Progress` as incumbent and bound move.
+    """
+
+    solver: str = "auto"
+    time_limit: float = 60.0
+    gap_tolerance: float = 1e-4
+    threads: int = 1
+    seed: int = 0
+    on_progress: Callable[[Progress], None] = field(default=lambda _: None)

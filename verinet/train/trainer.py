@@ -1,0 +1,248 @@
+"""Training: warm start, programme, solve, export, and an honest record."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from verinet.encode import lower_programme
+from verinet.errors import DataError, InputError
+from verinet.model import Network
+from verinet.program import Outcome, Progress, SolveOptions, Status
+from verinet.solve import choose
+from verinet.train.data import TrainingData
+from verinet.train.export import RawParameters, build_network, snap, to_raw
+from verinet.train.objective import exact_objective
+from verinet.train.programme import Parameters, TrainingProgramme, build_programme
+from verinet.train.specification import Specification, TrainOptions
+from verinet.train.warm_start import gradient_starts, polish
+
+__all__ = ["OBJECTIVE_TOLERANCE", "TrainingRecord", "TrainingResult", "train"]
+
+OBJECTIVE_TOLERANCE = 1e-6
+"""How far the exact objective may lie from the solver's before the record says so."""
+
+WARM_START_SHARE = 0.25
+"""Part of the time limit for the warm start."""
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What is claimed and what is known about a trained network.
+
+    Parameters
+    ----------
+    objective : Fraction
+        Of the exported network, recomputed exactly.
+    claimed_objective : float
+        The solver's.
+    bound : float
+        The solver's claimed lower bound over all networks of the specification.
+    gap : float
+        Relative gap between the exact objective and the bound.
+    status : Status
+        OPTIMAL if the gap tolerance was reached.
+    solver : str
+        Which, and why it was chosen.
+    seconds : float
+    nonzeros, units : int
+    features : tuple of str
+        Those that the network reads.
+    samples : int
+        Distinct rows.
+    notes : tuple of str
+        What a reader must know: limits that were hit, differences that were found.
+    """
+
+    objective: Fraction
+    claimed_objective: float
+    bound: float
+    gap: float
+    status: Status
+    solver: str
+    seconds: float
+    nonzeros: int
+    units: int
+    features: tuple[str, ...]
+    samples: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """A trained network and its record.
+
+    Parameters
+    ----------
+    network : Network
+        In raw units.
+    parameters : RawParameters
+        The same, as arrays.
+    record : TrainingRecord
+    """
+
+    network: Network
+    parameters: RawParameters
+    record: TrainingRecord
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A network that could be the result, judged exactly."""
+
+    network: Network
+    raw: RawParameters
+    objective: Fraction
+
+
+def train(data: TrainingData, specification: Specification, options: TrainOptions | None = None) -> TrainingResult:
+    """Train a network to the optimum of its specification, or as far as the time allows.
+
+    Parameters
+    ----------
+    data : TrainingData
+    specification : Specification
+    options : TrainOptions or None
+
+    Returns
+    -------
+    TrainingResult
+        The best network found. Its objective is exact; its bound and therefore its gap are the solver's claim.
+
+    Raises
+    ------
+    InputError
+        If the specification names features that the data does not have.
+    """
+    options = options or TrainOptions()
+    started = time.monotonic()
+    deadline = started + options.time_limit
+    _check(data, specification)
+    start = _warm_start(data, specification, options, started + WARM_START_SHARE * options.time_limit)
+    training, outcome, why = _optimise(data, specification, options, start, deadline)
+    proposals = [start[1]]
+    if outcome.values is not None:
+        proposals.append(training.parameters(outcome.values))
+    candidates = [_judge(p, data, specification) for p in proposals]
+    best = min(candidates, key=lambda candidate: candidate.objective)
+    record = _record(best, candidates[-1], outcome, data, options, why, time.monotonic() - started)
+    return TrainingResult(best.network, best.raw, record)
+
+
+def _check(data: TrainingData, specification: Specification) -> None:
+    features = len(data.names)
+    for feature in specification.monotone:
+        if not 0 <= feature < features:
+            raise InputError(f"a monotone constraint names feature {feature}, the data has {features}")
+    if specification.objective.loss.classifies and not np.isin(data.y, (-1.0, 1.0)).all():
+        raise DataError("a classification loss needs targets -1 and 1")
+
+
+def _warm_start(
+    data: TrainingData, specification: Specification, options: TrainOptions, deadline: float
+) -> tuple[float, Parameters]:
+    """Return the best polished network and its claimed objective; the constant network if nothing is better."""
+    training = build_programme(specification, data)
+    best: tuple[float, Parameters] = (np.inf, _constant(data, specification))
+    for number, start in enumerate(gradient_starts(specification, data, options.seed)):
+        # One start is always polished, so that a very short time limit still returns a sensible network.
+        if number and time.monotonic() > deadline:
+            break
+        for objective, parameters in polish(training, start, options.solver, max(deadline, time.monotonic() + 1.0)):
+            if objective < best[0]:
+                best = (objective, parameters)
+    return best
+
+
+def _constant(data: TrainingData, specification: Specification) -> Parameters:
+    """Return the best constant network for a median or a majority: always feasible."""
+    order = np.argsort(data.scaled_y)
+    middle = order[int(np.searchsorted(np.cumsum(data.weights[order]), 0.5).clip(0, len(order) - 1))]
+    units, features = len(specification.signs), len(data.names)
+    value = float(data.scaled_y[middle]) * (
+        specification.objective.margin if specification.objective.loss.classifies else 1.0
+    )
+    return Parameters(np.zeros((units, features)), np.zeros(units), np.zeros(features), value)
+
+
+def _optimise(
+    data: TrainingData,
+    specification: Specification,
+    options: TrainOptions,
+    start: tuple[float, Parameters],
+    deadline: float,
+) -> tuple[TrainingProgramme, Outcome, str]:
+    training = build_programme(specification, data, _size_bound(specification, start[0]))
+    lowered = lower_programme(training.programme)
+    choice = choose(lowered.programme, options.solver)
+    outcome = choice.backend.solve(
+        lowered.programme,
+        SolveOptions(
+            time_limit=max(deadline - time.monotonic(), 0.1),
+            threads=options.threads,
+            gap_tolerance=options.gap_tolerance,
+            seed=options.seed,
+            start=lowered.extend(training.point(start[1])),
+            on_progress=_parameter_progress(options.on_progress),
+        ),
+    )
+    return training, outcome, choice.reason
+
+
+def _parameter_progress(report: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    return lambda progress: report(Progress(progress.seconds, progress.objective, progress.bound))
+
+
+def _size_bound(specification: Specification, objective: float) -> float | None:
+    """Return a bound on every unit's size that each network at least as good as the warm start satisfies.
+
+    Its penalty ``l1 * size`` alone must not exceed the warm start's objective. The tolerance keeps the warm start
+    itself feasible.
+    """
+    l1 = specification.objective.l1
+    return objective / l1 * (1 + 1e-6) + 1e-6 if l1 > 0 and np.isfinite(objective) else None
+
+
+def _judge(parameters: Parameters, data: TrainingData, specification: Specification) -> _Candidate:
+    raw = to_raw(snap(parameters), specification, data.scaling)
+    network = build_network(raw)
+    return _Candidate(network, raw, exact_objective(network, raw, specification, data))
+
+
+def _record(
+    best: _Candidate,
+    solved: _Candidate,
+    outcome: Outcome,
+    data: TrainingData,
+    options: TrainOptions,
+    why: str,
+    seconds: float,
+) -> TrainingRecord:
+    objective = float(best.objective)
+    gap = max(0.0, objective - outcome.bound) / max(abs(objective), 1e-10) if np.isfinite(outcome.bound) else np.inf
+    notes = []
+    if outcome.status is not Status.OPTIMAL:
+        notes.append(f"the optimum is not proven: {outcome.reason or outcome.status.value}")
+    elif gap > options.gap_tolerance + OBJECTIVE_TOLERANCE:
+        notes.append("the solver claims optimality, but the exact objective lies further from its bound")
+    if outcome.objective is not None:
+        difference = float(solved.objective) - outcome.objective
+        if abs(difference) > OBJECTIVE_TOLERANCE * max(1.0, abs(outcome.objective)):
+            notes.append(f"the exact objective differs from the solver's by {difference:+.3g}")
+    proven = outcome.status is Status.OPTIMAL and gap <= options.gap_tolerance + OBJECTIVE_TOLERANCE
+    return TrainingRecord(
+        best.objective,
+        np.nan if outcome.objective is None else outcome.objective,
+        outcome.bound,
+        gap,
+        Status.OPTIMAL if proven else Status.UNKNOWN,
+        f"{outcome.solver} ({why})",
+        seconds,
+        best.raw.nonzeros,
+        best.raw.units,
+        tuple(data.names[j] for j in best.raw.features),
+        len(data.y),
+        tuple(notes),
+    )

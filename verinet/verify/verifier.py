@@ -1,0 +1,243 @@
+"""The verifier: falsify, prove, cross-check; from a property or a query to a verdict."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from verinet.bounds import InputSet, bound_network
+from verinet.errors import InputError
+from verinet.model import Domain, Monotone, Network, Property, Query, Reduction, Region, reduce_property
+from verinet.solve import Z3Backend
+from verinet.verify.derivative import derivative_range
+from verinet.verify.falsify import falsify, sample
+from verinet.verify.finding import Finding, Outlook
+from verinet.verify.milp import search_with_milp
+from verinet.verify.options import Deadline, VerifyOptions
+from verinet.verify.smt import is_empty, search_with_smt
+from verinet.verify.verdict import Answer, Level, Verdict
+from verinet.verify.witness import make_witness
+
+__all__ = ["ENGINES", "verify_property", "verify_query"]
+
+FALSIFIER_SHARE = 0.2
+"""Part of the time limit that the falsifier may take before the proof begins."""
+
+FALSIFIER_SECONDS = 10.0
+"""And the most that it takes of a long one."""
+
+Engine = Callable[[Network, Region, VerifyOptions, Deadline], Finding]
+
+
+def _smt_engine(network: Network, region: Region, options: VerifyOptions, deadline: Deadline) -> Finding:
+    return search_with_smt(network, region, deadline)
+
+
+ENGINES: Mapping[str, Engine] = {"milp": search_with_milp, "smt": _smt_engine}
+"""The engines by name; ``auto`` chooses among them."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One question with its options and its deadline.
+
+    Parameters
+    ----------
+    network : Network
+        The user's.
+    reduction : Reduction
+        The query and the way back.
+    options : VerifyOptions
+    deadline : Deadline
+    started : float
+    """
+
+    network: Network
+    reduction: Reduction
+    options: VerifyOptions
+    deadline: Deadline
+    started: float
+
+    @classmethod
+    def start(cls, network: Network, reduction: Reduction, options: VerifyOptions) -> "_Task":
+        if options.engine != "auto" and options.engine not in ENGINES:
+            raise InputError(f"the engine must be one of auto, {', '.join(ENGINES)}, found {options.engine!r}")
+        now = time.monotonic()
+        return cls(network, reduction, options, Deadline(now + options.timeout), now)
+
+    @property
+    def searched(self) -> Network:
+        """The query's network: the user's, or a product of copies."""
+        return self.reduction.query.network
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        return self.reduction.query.regions
+
+    def verdict(self, answer: Answer, engine: str, **details: object) -> Verdict:
+        seconds = time.monotonic() - self.started
+        return Verdict(answer, engine=engine, seconds=seconds, **details)  # type: ignore[arg-type]
+
+    def violated(self, point: tuple[Fraction, ...], engine: str, evidence: tuple[str, ...]) -> Verdict:
+        witness = make_witness(self.network, self.reduction, point, self.options.replay)
+        return self.verdict(Answer.VIOLATED, engine, witness=witness, evidence=evidence)
+
+
+def verify_property(network: Network, domain: Domain, prop: Property, options: VerifyOptions | None = None) -> Verdict:
+    """Decide whether a property holds at every input of a domain.
+
+    Parameters
+    ----------
+    network : Network
+    domain : Domain
+    prop : Property
+    options : VerifyOptions or None
+
+    Returns
+    -------
+    Verdict
+        See `verify_query`. A monotone property whose derivatives all have the right sign is verified without search.
+
+    Raises
+    ------
+    PropertyError
+        If the property does not fit the network.
+    """
+    task = _Task.start(network, reduce_property(network, domain, prop), options or VerifyOptions())
+    if isinstance(prop, Monotone) and task.options.engine == "auto" and _derivative_decides(network, domain, prop):
+        sentence = "the derivative has the right sign on every linear piece, by rational interval arithmetic"
+        return _confirmed(task, "derivative (auto: the cheap sufficient test first)", (sentence,), _unstable(task))
+    return _search(task)
+
+
+def verify_query(network: Network, query: Query, options: VerifyOptions | None = None) -> Verdict:
+    """Decide whether a query has a counterexample.
+
+    Parameters
+    ----------
+    network : Network
+        The user's network; that of the query.
+    query : Query
+    options : VerifyOptions or None
+
+    Returns
+    -------
+    Verdict
+        VIOLATED with a witness that exact evaluation confirms; VERIFIED at the level that its evidence supports;
+        VACUOUS if every region is empty; UNKNOWN with the reason otherwise.
+
+    Notes
+    -----
+    Soundness: VERIFIED is claimed only if an engine refuted every conjunction of every region; a limit, an error or an
+    answer nearer to the threshold than the solver's tolerance leaves the region open, and the verdict UNKNOWN.
+    """
+    identity = Reduction(query, (tuple(range(network.size_in)),))
+    return _search(_Task.start(network, identity, options or VerifyOptions()))
+
+
+def _derivative_decides(network: Network, domain: Domain, prop: Monotone) -> bool:
+    lower, upper = derivative_range(bound_network(network, InputSet.of(domain)), prop.output)
+    moved = list(prop.inputs)
+    return bool(lower[moved].sum() >= 0 if prop.increasing else upper[moved].sum() <= 0)
+
+
+def _unstable(task: _Task) -> int:
+    return sum(bound_network(task.searched, InputSet.of(region.domain)).unstable for region in task.regions)
+
+
+def _search(task: _Task) -> Verdict:
+    """Falsify, then prove region by region."""
+    if task.options.falsify:
+        point = _falsified(task)
+        if point is not None:
+            return task.violated(point, "falsifier", ("the falsifier found the counterexample",))
+    name = "milp" if task.options.engine == "auto" else task.options.engine
+    why = "auto: bounds and a MILP decide every network and domain" if task.options.engine == "auto" else "as requested"
+    engine = f"{name} ({why})"
+    findings: list[Finding] = []
+    for region in task.regions:
+        finding = _examined(task, name, region)
+        if finding.point is not None:
+            return task.violated(finding.point, engine, finding.evidence)
+        findings.append(finding)
+    left_open = [f for f in findings if f.outlook is Outlook.OPEN]
+    if left_open:
+        bounds = [f.bound for f in left_open if f.bound is not None]
+        return task.verdict(
+            Answer.UNKNOWN,
+            engine,
+            reason=left_open[0].reason,
+            timed_out=any(f.timed_out for f in left_open),
+            bound=min(bounds) if bounds else None,
+        )
+    evidence = tuple(dict.fromkeys(sentence for f in findings for sentence in f.evidence))
+    unstable = None if name == "smt" else sum(f.unstable or 0 for f in findings)
+    return _confirmed(task, engine, evidence, unstable)
+
+
+def _falsified(task: _Task) -> tuple[Fraction, ...] | None:
+    task.options.on_progress("looking for a counterexample")
+    within = task.deadline.within(min(FALSIFIER_SHARE * task.options.timeout, FALSIFIER_SECONDS))
+    for region in task.regions:
+        if within.passed:
+            return None
+        point = falsify(task.searched, region, within, task.options.seed)
+        if point is not None:
+            return point
+    return None
+
+
+def _examined(task: _Task, name: str, region: Region) -> Finding:
+    """Let the engine decide a region, and Z3 where the engine's tolerance leaves it open."""
+    if task.deadline.passed:
+        return Finding(Outlook.OPEN, reason="the time limit was reached", timed_out=True)
+    finding = ENGINES[name](task.searched, region, task.options, task.deadline)
+    if finding.outlook is Outlook.OPEN and not finding.timed_out and name != "smt" and Z3Backend().is_installed():
+        task.options.on_progress("too close for a floating-point solver: asking Z3")
+        within = task.deadline.within(task.options.cross_check_seconds)
+        exact = search_with_smt(task.searched, region, within)
+        if exact.outlook is not Outlook.OPEN:
+            return replace(exact, unstable=finding.unstable)
+    return finding
+
+
+def _empty(task: _Task) -> bool:
+    """Return whether every region is proved empty."""
+    within = task.deadline.within(task.options.cross_check_seconds)
+    return all(
+        not region.domain.is_box
+        and sample(region.domain, task.options.seed) is None
+        and is_empty(region.domain, within)
+        for region in task.regions
+    )
+
+
+def _confirmed(task: _Task, engine: str, evidence: tuple[str, ...], unstable: int | None) -> Verdict:
+    """Turn a refutation of all regions into a verdict: check for emptiness, then ask a second engine.
+
+    Parameters
+    ----------
+    unstable : int or None
+        Open neurons of the search; None if no second engine is wanted.
+    """
+    if _empty(task):
+        return task.verdict(Answer.VACUOUS, engine, evidence=("the input domain holds no point",))
+    verdict = task.verdict(Answer.VERIFIED, engine, level=Level.CLAIMED, evidence=evidence)
+    if unstable is None or unstable > task.options.cross_check_neurons or not Z3Backend().is_installed():
+        return verdict
+    task.options.on_progress("cross-checking with Z3")
+    within = task.deadline.within(task.options.cross_check_seconds)
+    for region in task.regions:
+        finding = search_with_smt(task.searched, region, within)
+        if finding.point is not None:
+            sentence = "Z3 found a counterexample although the engine claimed that there is none"
+            return task.violated(finding.point, engine, (sentence,))
+        if finding.outlook is Outlook.OPEN:
+            return task.verdict(
+                Answer.VERIFIED,
+                engine,
+                level=Level.CLAIMED,
+                evidence=(*evidence, f"no cross-check: {finding.reason}"),
+            )
+    agreed = (*evidence, "Z3 agrees, in rational arithmetic on the semantic form")
+    return task.verdict(Answer.VERIFIED, engine, level=Level.CROSS_CHECKED, evidence=agreed)
