@@ -22,6 +22,7 @@ __all__ = [
     "float_up",
     "gamma",
     "integers_over_power_of_two",
+    "readable",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -85,6 +86,20 @@ def float_up(value: Fraction) -> float:
     """Return the smallest float64 that is at least `value`."""
     # Adding zero turns the negative zero of float_up(0) into zero.
     return -float_down(-value) + 0.0
+
+
+def readable(value: Fraction) -> str:
+    """Write a rational for people: whole numbers in full, others to nine digits, of any size."""
+    if value.denominator == 1 and abs(value.numerator) < 10**15:
+        return str(value.numerator)
+    nearest = _nearest(value)
+    return f"{nearest:.9g}" if math.isfinite(nearest) else f"{'-' if value < 0 else ''}1e{_magnitude(value)}"
+
+
+def _magnitude(value: Fraction) -> int:
+    """Return the power of ten of a number too large for a float, roughly."""
+    bits = abs(value.numerator).bit_length() - value.denominator.bit_length()
+    return int(bits * math.log10(2))
 
 
 def integers_over_power_of_two(values: FloatArray) -> tuple[ObjectArray, int]:

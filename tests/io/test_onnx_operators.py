@@ -461,7 +461,7 @@ def test_every_supported_operator_is_drawn():
 @settings(max_examples=15)
 @given(data=st.data())
 def test_an_operator_computes_what_onnxruntime_computes(drawn_by, data, tmp_path_factory):
-    opset = data.draw(st.sampled_from([o for o in OPSETS]))
+    opset = data.draw(st.sampled_from(OPSETS))
     drawn = drawn_by(Draw(data.draw, opset))
     path = tmp_path_factory.getbasetemp() / "operator.onnx"
     save(path, model(drawn.nodes, drawn.constants, {"x": drawn.shape}, opset=drawn.opset, outputs=drawn.outputs))

@@ -1,3 +1,4 @@
+from fractions import Fraction
 from typing import get_args
 
 import numpy as np
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from verinet.errors import InputError
 from verinet.program import (
+    ExactRow,
     Expressions,
     Indicator,
     Maximum,
@@ -44,7 +46,7 @@ def test_building_a_programme():
     np.testing.assert_array_equal(programme.integer, [False, False, False, True])
     np.testing.assert_array_equal(programme.matrix.toarray(), [[1, 1, 0, 0]])
     np.testing.assert_array_equal([programme.rows.lower, programme.rows.upper], [[-np.inf], [1.5]])
-    assert not programme.rows.strict.any()
+    assert programme.exact == ()
     assert programme.binaries == 1
     assert not programme.is_linear
     np.testing.assert_array_equal(programme.objective.value(np.array([0.0, 0.0, 7.0])), [-7])
@@ -69,24 +71,28 @@ def test_relu_is_the_maximum_with_zero():
 
 
 def test_extending_leaves_the_original_alone():
-    builder, *_ = small_programme()
+    builder, x, *_ = small_programme()
+    half, third = (ExactRow(((int(x[0]), Fraction(1)),), Fraction(-1, n), strict=True) for n in (2, 3))
+    builder.exact(half)
     programme = builder.build()
     more = ProgrammeBuilder.extending(programme)
     z = more.variables("z", [-1.0], [2.0], VariableKind.INTEGER)
-    more.rows(Expressions.variables(z), 0.0, 1.0, strict=True)
+    more.rows(Expressions.variables(z), 0.0, 1.0)
+    more.exact(third)
     more.semantic(Indicator(np.array([3]), Expressions.variables(z), np.array([2.0])))
     more.objective = Expressions.variables(z)
     extended = more.build()
     assert list(z) == [4]
     assert extended.names == (*programme.names, "z[0]")
     assert extended.matrix.shape == (2, 5)
-    np.testing.assert_array_equal(extended.rows.strict, [False, True])
+    assert extended.exact == (half, third)
     np.testing.assert_array_equal(extended.integer, [False, False, False, True, True])
     assert [type(s) for s in extended.semantic] == [Maximum, Indicator]
     assert extended.semantic[0] is programme.semantic[0]
     again = builder.build()
     for untouched in (programme, again):
         assert untouched.size == 4
+        assert untouched.exact == (half,)
         assert len(untouched.semantic) == 1
         assert untouched.matrix.shape == (1, 4)
         assert untouched.objective.columns == 3

@@ -54,17 +54,15 @@ def _chord(lower: FloatArray, upper: FloatArray, floor: FloatArray) -> tuple[Flo
     ``max(floor - s * lower, (1 - s) * upper)``; it is computed with two outward roundings an operation.
     """
     width = upper - lower
+    above, below = lower >= floor, (upper <= floor) & (lower < floor)
     slope = np.where(width > 0, (upper - np.maximum(floor, lower)) / np.where(width > 0, width, 1.0), 1.0)
-    slope = np.clip(slope, 0.0, 1.0)
-    slope = np.where(lower >= floor, 1.0, np.where(upper <= floor, 0.0, slope))
+    slope = np.where(above, 1.0, np.where(below, 0.0, np.clip(slope, 0.0, 1.0)))
     at_lower = np.maximum(floor, lower) - slope * lower
     at_upper = (1.0 - slope) * upper
     slack = 8 * 2.0**-53 * (np.abs(floor) + np.abs(lower) + np.abs(upper)) + np.finfo(np.float64).tiny
     intercept = np.maximum(at_lower, at_upper) + slack
-    # A stable entry is a line through the origin, or the floor itself, without rounding.
-    intercept = np.where(slope == 1.0, np.where(lower >= floor, 0.0, intercept), intercept)
-    intercept = np.where(upper <= floor, floor, intercept)
-    return slope, intercept
+    # A stable entry is the argument itself, or the floor, without rounding.
+    return slope, np.where(above, 0.0, np.where(below, floor, intercept))
 
 
 def _relax_relu(op: Relu, argument: Interval) -> Relaxation:

@@ -4,7 +4,6 @@ stdout carries results only. Every command imports what it needs when it runs, s
 answer.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -147,7 +146,3 @@ def _positive(name: str, value: float) -> float:
 def main() -> None:
     """Run the command line."""
     app()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

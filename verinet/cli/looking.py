@@ -19,10 +19,10 @@ LIBRARIES = ("numpy", "scipy", "networkx", "numba", "onnx", "onnxruntime", "scik
 def inspect_file(path: Path) -> Exit:
     """Print every operator of a network file: supported, folded, or refused and why."""
     reports = inspect_onnx(path)
-    width = max((len(r.name) for r in reports), default=4)
+    width = max((len(r.node) for r in reports), default=4)
     for report in reports:
         detail = f"  {report.detail}" if report.detail else ""
-        result(f"{report.outcome.value:<9} {report.operator:<20} {report.name:<{width}}{detail}")
+        result(f"{report.outcome.value:<9} {report.operator:<20} {report.node:<{width}}{detail}")
     refused = [r for r in reports if r.outcome is OperatorOutcome.REFUSED]
     if refused:
         result(f"refused: {len(refused)} of {len(reports)} operators")

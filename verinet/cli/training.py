@@ -11,6 +11,7 @@ from verinet.cli.exits import Exit
 from verinet.cli.output import progress, result
 from verinet.errors import DataError
 from verinet.io import Dataset, TrainingFile, read_csv, read_training_file, write_atomically, write_onnx
+from verinet.numeric import FloatArray
 from verinet.program import Progress
 from verinet.train import (
     Budget,
@@ -63,12 +64,12 @@ def train_file(request: TrainRequest) -> Exit:
     return Exit.DONE
 
 
-def _targets(table: Dataset, loss: Loss) -> np.ndarray:  # type: ignore[type-arg]  # float or text, as in the file
+def _targets(table: Dataset, loss: Loss) -> FloatArray:
     """Return classes as -1 and 1, the later name (or larger number) positive; real targets as they are."""
     if not loss.classifies:
         if table.y.dtype.kind != "f":
             raise DataError(f"regression needs numbers in column {table.target_name!r}, found text")
-        return table.y
+        return np.asarray(table.y, dtype=np.float64)
     classes = np.unique(table.y)
     if len(classes) != 2:
         raise DataError(

@@ -1,8 +1,12 @@
 """``verinet verify``: a property file and a network file, to verdicts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cache
 from pathlib import Path
+
+import numpy as np
 
 from verinet.audit import FileRecord, VerdictRecord
 from verinet.cli.exits import Exit
@@ -16,10 +20,20 @@ from verinet.io import (
     read_vnnlib,
     write_atomically,
 )
-from verinet.model import Network, Property, PropertySet, describe
-from verinet.verify import Answer, Verdict, VerifyOptions, verify_property, verify_query
+from verinet.model import Network, PropertySet, describe
+from verinet.verify import Answer, Replay, ReplayedPoint, Verdict, VerifyOptions, verify_property, verify_query
 
-__all__ = ["VerifyRequest", "exit_code", "verify_file"]
+__all__ = [
+    "Judged",
+    "VerifyRequest",
+    "exit_code",
+    "judge_all",
+    "records_of",
+    "records_text",
+    "replay_of",
+    "verdict_lines",
+    "verify_file",
+]
 
 VNNLIB_ANSWERS = {
     Answer.VIOLATED: "sat",
@@ -103,26 +117,35 @@ def _verify_toml(request: VerifyRequest) -> Exit:
     """Print one line a property, and the counterexamples of those that are violated."""
     properties = read_property_file(request.property_file)
     network = read_onnx(request.network)
-    judged = []
     with progress(request.quiet) as report:
-        options = _options(request, report)
-        for prop in properties.properties:
-            judged.append(_judge(network, properties, prop, options))
+        judged = judge_all(network, properties, _options(request, report))
     _write_records(request, judged)
     for item in judged:
-        result(_line(item))
-        for line in _counterexample_lines(item, properties):
+        for line in verdict_lines(item, properties):
             result(line)
     return exit_code([item.verdict for item in judged])
 
 
-def _judge(network: Network, properties: PropertySet, prop: Property, options: VerifyOptions) -> Judged:
-    verdict = verify_property(network, properties.domain, prop, options)
-    return Judged(prop.name, describe(prop, properties), verdict)
+def judge_all(network: Network, properties: PropertySet, options: VerifyOptions) -> list[Judged]:
+    """Verify every property of a set, each within the time limit."""
+    return [
+        Judged(prop.name, describe(prop, properties), verify_property(network, properties.domain, prop, options))
+        for prop in properties.properties
+    ]
 
 
-def _options(request: VerifyRequest, report: object) -> VerifyOptions:
-    return replace(request.options, replay=Replayer(request.network), on_progress=report)  # type: ignore[arg-type]
+def _options(request: VerifyRequest, report: Callable[[str], None]) -> VerifyOptions:
+    return replace(request.options, replay=replay_of(request.network), on_progress=report)
+
+
+def replay_of(path: Path) -> Replay:
+    """Return what runs a network file at an input; the runtime starts when first needed."""
+
+    @cache
+    def runtime() -> Replayer:
+        return Replayer(path)
+
+    return lambda inputs: np.asarray(runtime()([float(v) for v in inputs]), dtype=np.float64)
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> Exit:
@@ -133,37 +156,46 @@ def exit_code(verdicts: Sequence[Verdict]) -> Exit:
     return Exit.UNKNOWN if Answer.UNKNOWN in answers else Exit.DONE
 
 
-def _line(item: Judged) -> str:
+def verdict_lines(item: Judged, properties: PropertySet) -> list[str]:
+    """Write a verdict on one line, and its counterexample on the next ones."""
     verdict = item.verdict
     level = f" ({verdict.level.value})" if verdict.level is not None else ""
     reason = f": {verdict.reason}" if verdict.reason else ""
-    return f"{verdict.answer.value + level:<14} {verdict.seconds:7.2f} s  {item.name} -- {item.sentence}{reason}"
+    head = f"{verdict.answer.value + level:<14} {verdict.seconds:7.2f} s  {item.name} -- {item.sentence}{reason}"
+    points = verdict.witness.points if verdict.witness is not None else ()
+    return [head, *(_point_line(number, point, properties) for number, point in enumerate(points, start=1))]
 
 
-def _counterexample_lines(item: Judged, properties: PropertySet) -> list[str]:
-    if item.verdict.witness is None:
-        return []
-    lines = []
-    inputs = list(properties.input_names)
-    for number, point in enumerate(item.verdict.witness.points, start=1):
-        outputs = properties.output_names(len(point.outputs))
-        where = ", ".join(f"{n} = {float(v):.9g}" for n, v in zip(inputs, point.inputs, strict=True))
-        value = ", ".join(f"{n} = {float(v):.9g}" for n, v in zip(outputs, point.outputs, strict=True))
-        replayed = ""
-        if point.replayed is not None:
-            replayed = "  (onnxruntime: " + ", ".join(f"{v:.9g}" for v in point.replayed) + ")"
-        lines.append(f"    input {number}: {where}  ->  {value}{replayed}")
-    return lines
+def _point_line(number: int, point: ReplayedPoint, properties: PropertySet) -> str:
+    where = _assignments(properties.input_names, point.inputs)
+    value = _assignments(properties.output_names(len(point.outputs)), point.outputs)
+    replayed = ""
+    if point.replayed is not None:
+        replayed = f"  (onnxruntime: {', '.join(f'{v:.9g}' for v in point.replayed)})"
+    return f"    input {number}: {where}  ->  {value}{replayed}"
+
+
+def _assignments(names: Sequence[str], values: Sequence[Fraction]) -> str:
+    return ", ".join(f"{name} = {float(value):.9g}" for name, value in zip(names, values, strict=True))
 
 
 def _write_records(request: VerifyRequest, judged: Sequence[Judged]) -> None:
     if request.json_file is None and request.counterexample_file is None:
         return
-    network, prop = FileRecord.of(request.network), FileRecord.of(request.property_file)
-    records = [VerdictRecord.of(j.name, j.sentence, j.verdict, network, prop) for j in judged]
+    records = records_of(judged, request.network, request.property_file)
     if request.json_file is not None:
-        write_atomically(request.json_file, "[" + ",\n".join(r.model_dump_json(indent=2) for r in records) + "]\n")
-    violated = [r for r in records if r.counterexample is not None]
+        write_atomically(request.json_file, records_text(records))
+    violated = [record for record in records if record.counterexample is not None]
     if request.counterexample_file is not None and violated and not _is_vnnlib(request.property_file):
-        text = "[" + ",\n".join(r.model_dump_json(indent=2) for r in violated) + "]\n"
-        write_atomically(request.counterexample_file, text)
+        write_atomically(request.counterexample_file, records_text(violated))
+
+
+def records_of(judged: Sequence[Judged], network: Path, property_file: Path) -> list[VerdictRecord]:
+    """Record verdicts together with the hashes of what they are about."""
+    files = FileRecord.of(network), FileRecord.of(property_file)
+    return [VerdictRecord.of(item.name, item.sentence, item.verdict, *files) for item in judged]
+
+
+def records_text(records: Sequence[VerdictRecord]) -> str:
+    """Write records as a JSON list."""
+    return "[\n" + ",\n".join(record.model_dump_json(indent=2) for record in records) + "\n]\n"

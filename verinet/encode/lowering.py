@@ -18,9 +18,16 @@ from verinet.program import (
     Product,
     Programme,
     ProgrammeBuilder,
+    Rows,
 )
 
 __all__ = ["Completion", "Lowered", "lower_indicator", "lower_maximum", "lower_product", "lower_programme"]
+
+SMALLEST_BIG_M = 1e-6
+"""A positive big-M below this is raised to it: valid, and solvers would take a smaller one for zero."""
+
+SMALLEST_COEFFICIENT = 1e-9
+"""Relative to its row's largest: what is smaller is moved into the row's sides, at its worst over the bounds."""
 
 Completion = Callable[[FloatArray], FloatArray]
 """Computes the new variables' values from a point of all earlier variables."""
@@ -62,9 +69,9 @@ def _tightest(
     return np.maximum(low, lower), np.minimum(high, upper)
 
 
-def _difference_up(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return ``a - b``, rounded up."""
-    return np.nextafter(a - b, np.inf)
+def _big_m(value: FloatArray) -> FloatArray:
+    """Return a valid big-M for a row that is violated by at most `value`: not less, zero if it never is."""
+    return np.where(value > 0, np.maximum(value, SMALLEST_BIG_M), 0.0)
 
 
 def lower_maximum(builder: ProgrammeBuilder, constraint: Maximum) -> Completion:
@@ -105,7 +112,7 @@ def lower_maximum(builder: ProgrammeBuilder, constraint: Maximum) -> Completion:
     largest = order[last]
     second = order[np.maximum(last - 1, 0)]
     rival = np.where(np.arange(len(members)) == largest[of], second[of], largest[of])
-    slack = np.maximum(_difference_up(high[members][rival], low[members]), 0.0)
+    slack = _big_m(np.nextafter(high[members][rival] - low[members], np.inf))
     first = np.concatenate([[0], last[:-1] + 1])
     pair, many = count[of] == 2, count[of] > 2
     is_first = np.arange(len(members)) == first[of]
@@ -152,6 +159,7 @@ def lower_product(builder: ProgrammeBuilder, constraint: Product) -> Completion:
     smallest, largest = builder.bounds(constraint.weights)
     if not all(np.isfinite(v).all() for v in (low, high, smallest, largest)):
         raise UnsupportedModelError("a product needs finite bounds of its weight and its activation")
+    low, high = -_big_m(-low), _big_m(high)
     smallest, largest = np.ceil(smallest), np.floor(largest)
     activation = constraint.activations
     weight, result = Expressions.variables(constraint.weights), Expressions.variables(constraint.results)
@@ -159,7 +167,7 @@ def lower_product(builder: ProgrammeBuilder, constraint: Product) -> Completion:
     encoded_weight, encoded_result = Expressions.constants(smallest), activation.scaled(smallest)
     for t in range(bits):
         bit = Expressions.variables(builder.binaries(f"bit{t}", len(low)))
-        part = Expressions.variables(builder.variables(f"part{t}", np.minimum(low, 0.0), np.maximum(high, 0.0)))
+        part = Expressions.variables(builder.variables(f"part{t}", low, high))
         builder.rows(part - bit.scaled(high), upper=0.0)
         builder.rows(part - bit.scaled(low), lower=0.0)
         builder.rows(part - activation - bit.scaled(low), upper=-low)
@@ -186,7 +194,7 @@ def lower_indicator(builder: ProgrammeBuilder, constraint: Indicator) -> Complet
     _, high = _tightest(builder, constraint.expressions, np.full(len(constraint.upper), -np.inf), constraint.upper)
     if not np.isfinite(high).all():
         raise UnsupportedModelError("an indicator needs a finite upper bound of its row to become a linear row")
-    slack = np.maximum(high, 0.0)
+    slack = _big_m(high)
     condition = Expressions.variables(constraint.conditions).scaled(slack)
     if constraint.active:
         builder.rows(constraint.expressions + condition, upper=slack)
@@ -223,4 +231,30 @@ def lower_programme(programme: Programme) -> Lowered:
     """
     builder = ProgrammeBuilder.extending(replace(programme, semantic=()))
     completions = tuple(LOWERINGS[type(constraint)](builder, constraint) for constraint in programme.semantic)
-    return Lowered(builder.build(), completions, programme.size)
+    return Lowered(_without_tiny(builder.build()), completions, programme.size)
+
+
+def _without_tiny(programme: Programme) -> Programme:
+    """Move coefficients that a float solver would take for zero into the sides of their rows.
+
+    Soundness: ``c x`` is replaced by its worst value over the bounds of x, so no feasible point is lost.
+    """
+    matrix = programme.matrix
+    magnitude = np.abs(matrix.data)
+    of = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    largest = np.zeros(matrix.shape[0])
+    np.maximum.at(largest, of, magnitude)
+    reach = np.maximum(np.abs(programme.lower), np.abs(programme.upper))[matrix.indices]
+    tiny = (magnitude > 0) & (magnitude < SMALLEST_COEFFICIENT * np.maximum(largest[of], 1.0)) & np.isfinite(reach)
+    if not tiny.any():
+        return programme
+    slack = np.zeros(matrix.shape[0])
+    np.add.at(slack, of[tiny], np.nextafter(magnitude[tiny] * reach[tiny], np.inf))
+    slack *= 1 + 1e-12
+    kept = matrix.copy()
+    kept.data = np.where(tiny, 0.0, matrix.data)
+    kept.eliminate_zeros()
+    expressions = Expressions(kept, programme.rows.expressions.constant)
+    lower = np.where(slack > 0, np.nextafter(programme.rows.lower - slack, -np.inf), programme.rows.lower)
+    upper = np.where(slack > 0, np.nextafter(programme.rows.upper + slack, np.inf), programme.rows.upper)
+    return replace(programme, rows=Rows(expressions, lower, upper))

@@ -24,7 +24,7 @@ from functools import cached_property
 
 from verinet.errors import InputError, PropertyError
 from verinet.io.decimals import checked, parse_decimal
-from verinet.io.names import suggestion
+from verinet.io.names import quoted, suggestion
 from verinet.model import All, Any, Atom, Formula, LinearExpression, Symbol, negate
 
 __all__ = ["parse_conditions", "parse_formula"]
@@ -155,10 +155,8 @@ class _Reader:
         match right:
             case ast.Constant(str(value)) if value in values:
                 return self.symbols[f"{feature}={value}"]
-        raise self._error(
-            f"compares the categorical input {feature!r}, which has the values {', '.join(map(repr, values))}, to",
-            right,
-        )
+        listed = ", ".join(map(quoted, values))
+        raise self._error(f"compares the categorical input {quoted(feature)}, which has the values {listed}, to", right)
 
     def _term(self, node: ast.expr) -> LinearExpression:
         """Return the linear term that a node states; long sums are walked in a loop, for their trees are deep."""

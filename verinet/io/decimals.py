@@ -5,6 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from verinet.errors import InputError
+from verinet.io.names import quoted
 
 __all__ = ["approximate", "checked", "exact_decimal", "finite_decimal", "parse_decimal"]
 
@@ -39,11 +40,11 @@ def parse_decimal(text: str) -> Fraction:
     """
     match = _LITERAL.fullmatch(text)
     if match is None:
-        raise InputError(f"expected a decimal number such as -2.5e-3, found {_shortened(text)!r}")
+        raise InputError(f"expected a decimal number such as -2.5e-3, found {quoted(text)}")
     if len(text) > MOST_DIGITS or abs(int(match["exponent"] or 0)) > MOST_DIGITS:
         raise InputError(
             f"a number may have at most {MOST_DIGITS} digits and an exponent of at most {MOST_DIGITS}, found "
-            f"{_shortened(text)!r}"
+            f"{quoted(text)}"
         )
     return checked(Fraction(text))
 
@@ -100,7 +101,3 @@ def exact_decimal(value: Fraction) -> str:
 def approximate(value: Fraction) -> str:
     """Write a number for a sentence, in nine digits."""
     return f"{float(checked(value)):.9g}"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:40]}..."

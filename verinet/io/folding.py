@@ -34,19 +34,29 @@ def fold(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
     tuple of Node
         Each with the name and the value of a given node; inputs all stay.
     """
+    current = _reachable(nodes, outputs)
+    while True:
+        # A node that is taken in may leave another one with a single reader: again, until nothing changes.
+        folded = _folded_once(current, outputs)
+        if [node.arguments for node in folded] == [node.arguments for node in current]:
+            return folded
+        current = folded
+
+
+def _folded_once(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
     uses = Counter([name for node in nodes for name in node.arguments] + list(outputs))
     folded: dict[str, Node] = {}
     for node in nodes:
         folded[node.name] = _folded(node, folded, uses)
-    return _reachable(folded, outputs)
+    return _reachable(tuple(folded.values()), outputs)
 
 
-def _reachable(nodes: Mapping[str, Node], outputs: Sequence[str]) -> tuple[Node, ...]:
+def _reachable(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
     needed = set(outputs)
-    for node in reversed(list(nodes.values())):
+    for node in reversed(nodes):
         if node.name in needed:
             needed.update(node.arguments)
-    return tuple(node for node in nodes.values() if node.name in needed or isinstance(node.op, Input))
+    return tuple(node for node in nodes if node.name in needed or isinstance(node.op, Input))
 
 
 def _folded(node: Node, earlier: Mapping[str, Node], uses: Counter[str]) -> Node:

@@ -78,7 +78,7 @@ class OnnxFile:
     @cached_property
     def inputs(self) -> tuple[Declaration, ...]:
         """The inputs that a user gives: old files list their initialisers among them, those are left out."""
-        given = {t.name for t in self.graph.initializer} | {t.values.name for t in self.graph.sparse_initializer}
+        given = {t.name for t in self.graph.initializer}
         return tuple(self._declared_input(value) for value in self.graph.input if value.name not in given)
 
     def _declared_input(self, value: "onnx.ValueInfoProto") -> Declaration:
@@ -185,18 +185,35 @@ def load_onnx(path: str | os.PathLike[str]) -> OnnxFile:
         ) from None
     if not model.HasField("graph") or not model.graph.output:
         raise FileFormatError(f"{place}: expected an ONNX model with at least one output, found none; export it again")
+    _check_features(place, model)
     file = OnnxFile(place, content, model, _opset(place, model.opset_import))
     if not file.inputs:
         raise FileFormatError(f"{place}: expected at least one input that is no initialiser, found none")
     return file
 
 
+def _check_features(place: Path, model: "onnx.ModelProto") -> None:
+    """Refuse what would change the meaning of the graph behind the reader's back."""
+    if any(function.domain in ("", "ai.onnx") for function in model.functions):
+        raise FileFormatError(
+            f"{place}: expected standard operators, found functions that redefine them; inline them (onnx.inliner)"
+        )
+    if model.graph.sparse_initializer:
+        name = model.graph.sparse_initializer[0].values.name
+        raise FileFormatError(
+            f"{place}: expected dense initialisers, found the sparse {name!r}; export the model with dense weights"
+        )
+
+
 def _opset(place: Path, imports: "Sequence[onnx.OperatorSetIdProto]") -> int:
     from onnx import defs
 
-    versions = [entry.version for entry in imports if entry.domain in ("", "ai.onnx")]
-    if not versions:
-        raise FileFormatError(f"{place}: expected an import of the standard operator set, found none; export it again")
+    versions = sorted({entry.version for entry in imports if entry.domain in ("", "ai.onnx")})
+    if len(versions) != 1:
+        found = " and ".join(str(version) for version in versions) or "none"
+        raise FileFormatError(
+            f"{place}: expected an import of one standard operator set, found {found}; export the model again"
+        )
     newest = defs.onnx_opset_version()
     if not OLDEST_OPSET <= versions[0] <= newest:
         raise FileFormatError(

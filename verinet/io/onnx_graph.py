@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from verinet.errors import FileFormatError
+from verinet.errors import InputError
 from verinet.io.onnx_file import MOST_ENTRIES
 from verinet.model import Affine, LinearMap, Maximum, Node, Op, Relu, Sparse
 from verinet.numeric import BoolArray, FloatArray, IntArray
@@ -114,7 +114,7 @@ class GraphBuilder:
     def select(self, name: str, tensor: Tensor, indices: IntArray, fill: float = 0.0) -> Tensor:
         """Add the tensor of the given entries; an index of -1 stands for the number `fill`."""
         if not 0 < indices.size <= MOST_ENTRIES:
-            raise FileFormatError(f"a tensor of shape {indices.shape} cannot be a part of a network")
+            raise InputError(f"a tensor of shape {indices.shape} is empty or too large")
         flat = indices.ravel()
         taken = flat >= 0
         if taken.all():

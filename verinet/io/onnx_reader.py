@@ -8,7 +8,7 @@ note in `Network.notes`.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from verinet.io.onnx_call import Call
 from verinet.io.onnx_file import OnnxFile, load_onnx
 from verinet.io.onnx_graph import GraphBuilder, Tensor, Value, model_shape
 from verinet.io.onnx_operators import SUPPORTED, apply
-from verinet.model import Affine, Input, Network, Node, Sparse
+from verinet.model import Affine, Input, Network, Sparse
 
 if TYPE_CHECKING:
     import onnx
@@ -137,24 +137,25 @@ def inspect_onnx(path: str | os.PathLike[str]) -> tuple[OperatorReport, ...]:
         If it contradicts itself.
     """
     reading = _interpret(load_onnx(path))
-    surviving = {} if reading.refusals else {node.name: node for node in _network(reading, renamed=False).nodes}
-    return tuple(_report(reading, i, node, surviving) for i, node in enumerate(reading.file.graph.node))
+    kept = frozenset(reading.builder.nodes) if reading.refusals else _kept_nodes(reading)
+    reports = []
+    for position, node in enumerate(reading.file.graph.node):
+        name = node.name or next((name for name in node.output if name), "")
+        reports.append(OperatorReport(name, node.op_type, *_outcome(reading, position, kept)))
+    return tuple(reports)
 
 
-def _report(reading: _Reading, position: int, node: "onnx.NodeProto", surviving: Mapping[str, Node]) -> OperatorReport:
-    outcome, detail = _outcome(reading, position, node, surviving)
-    name = node.name or next((name for name in node.output if name), "")
-    return OperatorReport(name, node.op_type, outcome, detail)
+def _kept_nodes(reading: _Reading) -> frozenset[str]:
+    outputs = [tensor.node for tensor in _output_tensors(reading).values()]
+    return frozenset(node.name for node in fold(tuple(reading.builder.nodes.values()), outputs))
 
 
-def _outcome(
-    reading: _Reading, position: int, node: "onnx.NodeProto", surviving: Mapping[str, Node]
-) -> tuple[Outcome, str]:
+def _outcome(reading: _Reading, position: int, kept: Set[str]) -> tuple[Outcome, str]:
     if position in reading.refusals:
         return Outcome.REFUSED, reading.refusals[position]
     if position in reading.unused:
         return Outcome.FOLDED, "no output depends on its result"
-    results = [reading.values[name] for name in node.output if name in reading.values]
+    results = [reading.values[name] for name in reading.file.graph.node[position].output if name in reading.values]
     if any(isinstance(result, _Unreadable) for result in results):
         return Outcome.SUPPORTED, "by its name; it lies behind a refused operator"
     if not any(isinstance(result, Tensor) for result in results):
@@ -162,12 +163,10 @@ def _outcome(
     made = reading.made[position]
     if not made:
         return Outcome.FOLDED, "it changes the shape or the type only"
-    kept = [type(surviving[name].op).__name__ for name in made if name in surviving]
-    if kept:
-        return Outcome.SUPPORTED, f"becomes {', '.join(kept)}"
-    if surviving:
-        return Outcome.FOLDED, "exactly, into the map that reads it"
-    return Outcome.SUPPORTED, f"becomes {', '.join(type(reading.builder.nodes[name].op).__name__ for name in made)}"
+    kinds = [type(reading.builder.nodes[name].op).__name__ for name in made if name in kept]
+    if kinds:
+        return Outcome.SUPPORTED, f"becomes {', '.join(kinds)}"
+    return Outcome.FOLDED, "exactly, into the map that reads it"
 
 
 # Interpretation
@@ -252,43 +251,53 @@ def _step(reading: _Reading, position: int, used: frozenset[str]) -> None:
 # The network
 
 
-def _network(reading: _Reading, renamed: bool = True) -> Network:
-    """Fold the nodes that were built, and give every output a node of its own under its name."""
-    builder, names = reading.builder, [value.name for value in reading.file.graph.output]
-    outputs = [_own_node(reading, name) for name in names]
-    folded = fold(tuple(builder.nodes.values()), [tensor.node for tensor in outputs])
-    if not renamed:
-        return Network(folded, tuple(tensor.node for tensor in outputs))
-    new_names = {tensor.node: name for tensor, name in zip(outputs, names, strict=True)}
-    shapes = {tensor.node: tensor.shape for tensor in outputs}
+def _network(reading: _Reading) -> Network:
+    """Fold the nodes that were built, and give every output a node of its own, under its name where that is free."""
+    outputs = _output_tensors(reading)
+    folded = fold(tuple(reading.builder.nodes.values()), [tensor.node for tensor in outputs.values()])
+    taken = {node.name for node in folded}
+    new_names = {tensor.node: name for name, tensor in outputs.items() if name not in taken}
+    shapes = {tensor.node: model_shape(tensor.shape) for tensor in outputs.values()}
     nodes = tuple(
         replace(
             node,
             name=new_names.get(node.name, node.name),
-            arguments=tuple(new_names.get(a, a) for a in node.arguments),
-            shape=model_shape(shapes[node.name]) if node.name in shapes else node.shape,
+            arguments=tuple(new_names.get(argument, argument) for argument in node.arguments),
+            shape=shapes.get(node.name, node.shape),
         )
         for node in folded
     )
-    return Network(nodes, tuple(names), tuple(builder.notes))
+    names = tuple(new_names.get(tensor.node, tensor.node) for tensor in outputs.values())
+    return Network(nodes, names, tuple(reading.builder.notes))
 
 
-def _own_node(reading: _Reading, name: str) -> Tensor:
-    """Return an output's tensor on a node that is no input and no other output's."""
+def _output_tensors(reading: _Reading) -> dict[str, Tensor]:
+    """Return each output's tensor, on a node that is no input and no other output's."""
+    names = [value.name for value in reading.file.graph.output]
+    found: dict[str, Tensor] = {}
+    taken: set[str] = set()
+    # A node belongs to the output of its own name first.
+    for name in sorted(names, key=lambda name: name not in reading.builder.nodes):
+        found[name] = _own_node(reading, name, taken)
+        taken.add(found[name].node)
+    return {name: found[name] for name in names}
+
+
+def _own_node(reading: _Reading, name: str, taken: Set[str]) -> Tensor:
     builder, value = reading.builder, reading.values[name]
     if isinstance(value, Tensor):
-        others = [reading.values[v.name] for v in reading.file.graph.output if v.name != name]
-        shared = any(isinstance(other, Tensor) and other.node == value.node for other in others)
-        if not shared and not isinstance(builder.nodes[value.node].op, Input):
+        if value.node not in taken and not isinstance(builder.nodes[value.node].op, Input):
             return value
-        terms, bias, shape = [(Sparse.identity(value.size), value)], np.zeros(value.size), value.shape
-    elif isinstance(value, np.ndarray) and value.size and value.dtype == np.float64:
-        source = reading.values[reading.file.inputs[0].name]
-        assert isinstance(source, Tensor)
-        nothing = np.zeros(0, dtype=np.int64)
-        terms = [(Sparse.from_entries(nothing, nothing, np.zeros(0), value.size, source.size), source)]
-        bias, shape = value.ravel(), value.shape
+        source, linear_map, bias = value, Sparse.identity(value.size), np.zeros(value.size)
+    elif isinstance(value, np.ndarray) and value.size and value.dtype == np.float64 and np.isfinite(value).all():
+        # An output that depends on no input is an affine map of the first one, without an entry.
+        first = reading.file.inputs[0]
+        source, nothing = Tensor(first.name, first.shape), np.zeros(0, dtype=np.int64)
+        linear_map, bias = Sparse.from_entries(nothing, nothing, np.zeros(0), value.size, source.size), value.ravel()
     else:
-        raise FileFormatError(f"{reading.file.path}: the output {name!r} holds no floating-point numbers")
-    free = name if name not in builder.nodes else builder.auxiliary(name)
-    return builder.add(free, Affine(tuple(m for m, _ in terms), bias), [t for _, t in terms], shape)
+        raise FileFormatError(
+            f"{reading.file.path}: expected finite floating-point numbers for the output {name!r}, found others; "
+            "export the model again"
+        )
+    free = name if name not in builder.nodes else builder.auxiliary(f"{name}/output")
+    return builder.add(free, Affine((linear_map,), bias), [source], value.shape)

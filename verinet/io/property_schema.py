@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 
+from verinet.io.decimals import checked
 from verinet.io.toml_file import Table
 
 __all__ = [
@@ -27,7 +28,7 @@ def _number(value: object) -> Fraction:
     # TOML's booleans are Python integers; decimals are fractions already.
     if isinstance(value, bool) or not isinstance(value, int | Fraction):
         raise ValueError(f"expected a number, found {str(value).lower() if isinstance(value, bool) else repr(value)}")
-    return Fraction(value)
+    return checked(Fraction(value))
 
 
 def _number_or_name(value: object) -> Fraction | str:

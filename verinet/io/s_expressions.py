@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from verinet.errors import FileFormatError, InputError, PropertyError
+from verinet.io.names import quoted
 
 __all__ = ["Group", "Source", "read_groups"]
 
@@ -71,7 +72,7 @@ def read_groups(source: Source) -> list[Group]:
         elif piece[0] == ";":
             continue
         elif not enclosing:
-            found = "a closing parenthesis that was never opened" if piece == ")" else repr(piece[:40])
+            found = "a closing parenthesis that was never opened" if piece == ")" else quoted(piece)
             raise FileFormatError(f"{source.place(match.start())}: expected an opening parenthesis, found {found}")
         elif piece == ")":
             enclosing.pop()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from verinet.errors import DataError, FileFormatError
 from verinet.io.files import read_bytes
-from verinet.io.names import suggestion
+from verinet.io.names import quoted, suggestion
 from verinet.numeric import FloatArray
 
 __all__ = ["Dataset", "read_csv"]
@@ -69,14 +69,14 @@ class _Rows:
             If there is no such column, or it has a missing or infinite value.
         """
         if name not in self.names:
-            raise DataError(f"{self.file}: there is no column {name!r} ({suggestion(name, self.names)})")
+            raise DataError(f"{self.file}: there is no column {quoted(name)} ({suggestion(name, self.names)})")
         index = self.names.index(name)
         column = [row[index] for row in self.cells]
         for line, cell in zip(self.lines, column, strict=True):
             if cell.lower().lstrip("+-") in _NO_VALUE:
                 raise DataError(
-                    f"{self.file}, row {line}, column {name!r}: expected a value, found {cell!r}; fill it in or "
-                    "drop the row"
+                    f"{self.file}, row {line}, column {quoted(name)}: expected a value, found "
+                    f"{quoted(cell)}; fill it in or drop the row"
                 )
         return column
 
@@ -92,8 +92,8 @@ class _Rows:
         for line, cell in zip(self.lines, column, strict=True):
             if not _is_number(cell):
                 raise DataError(
-                    f"{self.file}, row {line}, column {name!r}: expected a finite number, found {cell[:40]!r}; encode "
-                    "it or leave the column out of the features"
+                    f"{self.file}, row {line}, column {quoted(name)}: expected a finite number, found "
+                    f"{quoted(cell)}; encode it or leave the column out of the features"
                 )
         return [float(cell) for cell in column]
 
@@ -112,8 +112,8 @@ class _Rows:
         if not all(numeric):
             odd = numeric.index(False)
             raise DataError(
-                f"{self.file}, row {self.lines[odd]}, column {name!r}: expected a number as in other rows, found "
-                f"{column[odd][:40]!r}; use numbers only or names only"
+                f"{self.file}, row {self.lines[odd]}, column {quoted(name)}: expected a number as in other rows, found "
+                f"{quoted(column[odd])}; use numbers only or names only"
             )
         return np.array([float(cell) for cell in column])
 
@@ -185,7 +185,7 @@ def _check_header(names: tuple[str, ...], file: str) -> None:
         if not name:
             raise FileFormatError(f"{file}: column {index + 1} has no name; name it in the first row")
         if name in names[:index]:
-            raise FileFormatError(f"{file}: two columns have the name {name!r}; rename one")
+            raise FileFormatError(f"{file}: two columns have the name {quoted(name)}; rename one")
 
 
 def _is_number(cell: str) -> bool:

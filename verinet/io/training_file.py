@@ -58,7 +58,13 @@ class DataSection(Table):
 class ModelSection(Table):
     """The network to choose weights for."""
 
-    units: Count = Field(default=3, description="Number of hidden ReLU units.")
+    units: Count = Field(default=2, description="The most hidden ReLU units, of either sign.")
+    positive_units: Count | None = Field(
+        default=None, description="Units that add to the output; by default as many as `units`."
+    )
+    negative_units: Count | None = Field(
+        default=None, description="Units that subtract from the output; by default as many as `units`."
+    )
     skip: bool = Field(default=True, description="Whether inputs reach the output directly as well.")
     weight_bound: Positive = Field(default=10.0, description="The largest magnitude of a weight.")
 

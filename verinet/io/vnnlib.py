@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from verinet.errors import FileFormatError, InputError, PropertyError
 from verinet.io.cases import conjunction, regions
 from verinet.io.files import read_bytes
+from verinet.io.names import quoted
 from verinet.io.s_expressions import Group, Source, read_groups
 from verinet.io.vnnlib_formula import evaluate_assertion, operator_of
 from verinet.model import Network, Query, Region, Side, Symbol
@@ -140,7 +141,7 @@ def _command(group: Group, commands: Mapping[str, object]) -> str:
     if name in _VERSION_2:
         raise FileFormatError(f"found {name!r} of VNN-LIB 2, which is not supported yet; use a VNN-LIB 1.0 file")
     if name not in commands:
-        raise FileFormatError(f"expected {' or '.join(commands)}, found {name!r}; remove that command")
+        raise FileFormatError(f"expected {' or '.join(commands)}, found {quoted(name)}; remove that command")
     return name
 
 
@@ -152,7 +153,7 @@ def _declare(group: Group, symbols: dict[str, Symbol]) -> None:
             raise FileFormatError("expected (declare-const NAME Real), where NAME is X_0, X_1, ... or Y_0, Y_1, ...")
     variable = _VARIABLE.fullmatch(name)
     if variable is None:
-        raise FileFormatError(f"expected a variable X_0, X_1, ... or Y_0, Y_1, ..., found {name[:40]!r}; rename it")
+        raise FileFormatError(f"expected a variable X_0, X_1, ... or Y_0, Y_1, ..., found {quoted(name)}; rename it")
     if name in symbols:
         raise FileFormatError(f"the variable {name} is declared twice; remove one declaration")
     symbols[name] = Symbol(Side(variable[1]), int(variable[2]))

@@ -7,6 +7,7 @@ from itertools import pairwise
 from verinet.errors import FileFormatError, InputError
 from verinet.io.cases import Form, atomic, conjunction, disjunction
 from verinet.io.decimals import checked, parse_decimal
+from verinet.io.names import quoted
 from verinet.io.s_expressions import Group, Source
 from verinet.model import Atom, LinearExpression, Symbol
 
@@ -215,7 +216,7 @@ def _opened(group: Group) -> _Frame:
     next(frame.rest)
     if not (frame.operator in _ARITHMETIC or frame.operator in _COMPARISONS or frame.operator in _CONNECTIVES):
         known = " ".join((*_CONNECTIVES, *_COMPARISONS, *_ARITHMETIC))
-        raise FileFormatError(f"expected one of the operators {known}, found {frame.operator[:40]!r}")
+        raise FileFormatError(f"expected one of the operators {known}, found {quoted(frame.operator)}")
     return frame
 
 
@@ -225,7 +226,7 @@ def _leaf(token: str, symbols: Mapping[str, Symbol]) -> _Term:
         return _Term({symbol: _ONE}, _ZERO)
     if token[0] in "+-.0123456789":
         return _Term({}, parse_decimal(token))
-    raise FileFormatError(f"expected a declared variable or a number, found {token[:40]!r}; declare it or correct it")
+    raise FileFormatError(f"expected a declared variable or a number, found {quoted(token)}; declare it or correct it")
 
 
 def _applied(frame: _Frame) -> _Value:

@@ -6,12 +6,9 @@ from fractions import Fraction
 from verinet.model.formula import All, Any, Formula
 from verinet.model.linear import Atom, LinearExpression, Side, Symbol
 from verinet.model.property import Linear, Monotone, Norm, Property, PropertySet, Robust
+from verinet.numeric import readable
 
 __all__ = ["describe"]
-
-
-def _number(value: Fraction) -> str:
-    return str(value.numerator) if value.denominator == 1 else f"{float(value):.9g}"
 
 
 def _atom(atom: Atom, names: Mapping[Symbol, str]) -> str:
@@ -61,12 +58,12 @@ def _robust(prop: Robust, properties: PropertySet) -> str:
     moving = [i for i, radius in enumerate(prop.radius) if radius]
     radii = {prop.radius[i] for i in moving}
     if prop.norm is Norm.L1 or len(radii) <= 1:
-        size = _number(max(radii, default=Fraction(0)))
+        size = readable(max(radii, default=Fraction(0)))
         change = f"changes of at most {size}{' in total' if prop.norm is Norm.L1 else ' an input'}"
     else:
-        parts = (f"{properties.input_names[i]} by {_number(prop.radius[i])}" for i in moving)
+        parts = (f"{properties.input_names[i]} by {readable(prop.radius[i])}" for i in moving)
         change = f"changes of at most {', '.join(parts)}"
-    kept = "keep the class" if prop.band is None else f"move no output by more than {_number(prop.band)}"
+    kept = "keep the class" if prop.band is None else f"move no output by more than {readable(prop.band)}"
     return f"{change} {kept}{_where(prop.where, properties.names)}"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from verinet.errors import PropertyError
 from verinet.model.linear import Atom, Side
-from verinet.numeric import FloatArray, float_down, float_up
+from verinet.numeric import FloatArray, float_down, float_up, readable
 
 __all__ = ["Domain", "L1Ball", "VariableType"]
 
@@ -42,7 +42,7 @@ class L1Ball:
 
     def __post_init__(self) -> None:
         if self.radius < 0:
-            raise PropertyError(f"an L1 ball needs a radius of at least 0, found radius={float(self.radius)}")
+            raise PropertyError(f"an L1 ball needs a radius of at least 0, found radius={readable(self.radius)}")
         if len(self.coordinates) != len(self.centre):
             raise PropertyError("an L1 ball needs one centre coordinate for each of its coordinates")
 
@@ -92,8 +92,8 @@ class Domain:
             if low > high:
                 kind = "" if self.types[i] is VariableType.CONTINUOUS else f" ({self.types[i].value})"
                 raise PropertyError(
-                    f"the input box is empty: input {i}{kind} has lower bound {float(self.lower[i])} and upper bound "
-                    f"{float(self.upper[i])}; check its range"
+                    f"the input box is empty: input {i}{kind} has lower bound {readable(self.lower[i])} and upper bound "
+                    f"{readable(self.upper[i])}; check its range"
                 )
             if self.types[i] is VariableType.BINARY and not 0 <= low <= high <= 1:
                 raise PropertyError(f"binary input {i} needs bounds within 0 and 1, found {low} and {high}")
@@ -129,8 +129,13 @@ class Domain:
         """Whether the domain is a continuous box and nothing else."""
         return not (self.integral or self.groups or self.conditions or self.balls)
 
+    @property
+    def has_empty_box(self) -> bool:
+        """Whether types and balls leave nothing of the box; other empty domains are not so easily seen."""
+        return any(low > high for low, high in zip(*self.exact_box(), strict=True))
+
     def exact_box(self) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]]:
-        """Return the tightest box that types and L1 balls give, exactly."""
+        """Return the tightest box that types and L1 balls give, exactly; crossed where they leave nothing."""
         lower, upper = list(self.lower), list(self.upper)
         for ball in self.balls:
             for i, centre in zip(ball.coordinates, ball.centre, strict=True):

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 
+from verinet.numeric import readable
+
 __all__ = ["Atom", "Conjunction", "LinearExpression", "Side", "Symbol"]
 
 
@@ -90,19 +92,15 @@ class LinearExpression:
         """Write the expression with the given names."""
         parts = []
         for symbol, coefficient in self.terms:
-            size = "" if abs(coefficient) == 1 else f"{_decimal(abs(coefficient))} "
+            size = "" if abs(coefficient) == 1 else f"{readable(abs(coefficient))} "
             parts.append(f"{'-' if coefficient < 0 else '+'} {size}{names.get(symbol, str(symbol))}")
         if self.constant or not parts:
-            parts.append(f"{'-' if self.constant < 0 else '+'} {_decimal(abs(self.constant))}")
+            parts.append(f"{'-' if self.constant < 0 else '+'} {readable(abs(self.constant))}")
         text = " ".join(parts)
         return text[2:] if text.startswith("+") else "-" + text[2:]
 
     def __str__(self) -> str:
         return self.render({})
-
-
-def _decimal(value: Fraction) -> str:
-    return str(value.numerator) if value.denominator == 1 else f"{float(value):.9g}"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from verinet.errors import PropertyError
 from verinet.model.domain import Domain, VariableType
 from verinet.model.formula import Formula
 from verinet.model.linear import Atom, Side, Symbol
+from verinet.numeric import readable
 
 __all__ = ["Feature", "Linear", "Monotone", "Norm", "Property", "PropertySet", "Robust"]
 
@@ -178,8 +179,8 @@ class PropertySet:
         for feature in self.features:
             if feature.lower > feature.upper:
                 raise PropertyError(
-                    f"the range of input {feature.name!r} is empty: {float(feature.lower)} exceeds "
-                    f"{float(feature.upper)}"
+                    f"the range of input {feature.name!r} is empty: {readable(feature.lower)} exceeds "
+                    f"{readable(feature.upper)}"
                 )
             kind = VariableType.BINARY if feature.values else feature.type
             lower += [Fraction(0) if feature.values else feature.lower] * feature.width

@@ -18,6 +18,7 @@ import numpy as np
 from verinet.errors import SolverUnavailableError, UnsupportedModelError, VerinetError
 from verinet.numeric import FloatArray
 from verinet.program import Indicator, Outcome, Programme, SolveOptions, Status
+from verinet.solve.exact import is_between
 from verinet.solve.screening import check_options, check_structure
 from verinet.solve.supervision import Control, StoppedError, supervise
 
@@ -48,7 +49,12 @@ class Capability(Enum):
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest model that a licence allows; infinite without a limit."""
+    """The largest model that a licence allows; infinite without a limit.
+
+    Parameters
+    ----------
+    variables, rows : float
+    """
 
     variables: float = np.inf
     rows: float = np.inf
@@ -251,7 +257,7 @@ def _constant_claim(programme: Programme) -> Claim:
     """Decide a programme without variables exactly: its rows are comparisons of constants."""
     rows = programme.rows
     holds = all(
-        lower <= Fraction(float(value)) <= upper
+        is_between(lower, Fraction(float(value)), upper)
         for value, lower, upper in zip(rows.expressions.constant, rows.lower, rows.upper, strict=True)
     )
     if not holds:

@@ -7,7 +7,7 @@ from typing import Any
 
 from verinet.program import Expressions, Indicator, Maximum, Product, Programme, Rows, Semantic, Status
 
-__all__ = ["ExactOutcome", "exact_values", "first_violation"]
+__all__ = ["ExactOutcome", "exact_values", "first_violation", "is_between"]
 
 Point = Sequence[Fraction]
 
@@ -34,7 +34,17 @@ class ExactOutcome:
 
 
 def exact_values(expressions: Expressions, point: Point) -> tuple[Fraction, ...]:
-    """Evaluate expressions at a rational point, without rounding."""
+    """Evaluate expressions at a rational point, without rounding.
+
+    Parameters
+    ----------
+    expressions : Expressions
+    point : sequence of Fraction, length variables
+
+    Returns
+    -------
+    tuple of Fraction, length size
+    """
     matrix = expressions.matrix
     return tuple(
         Fraction(float(expressions.constant[row]))
@@ -44,6 +54,11 @@ def exact_values(expressions: Expressions, point: Point) -> tuple[Fraction, ...]
         )
         for row in range(expressions.size)
     )
+
+
+def is_between(lower: float, value: Fraction, upper: float) -> bool:
+    """Compare exactly: Python compares a float with a Fraction by their values, NumPy's scalars need not."""
+    return float(lower) <= value <= float(upper)
 
 
 def first_violation(programme: Programme, point: Point) -> str:
@@ -67,7 +82,7 @@ def first_violation(programme: Programme, point: Point) -> str:
 
 def _violations(programme: Programme, point: Point) -> Iterator[str]:
     for j, value in enumerate(point):
-        if not programme.lower[j] <= value <= programme.upper[j]:
+        if not is_between(programme.lower[j], value, programme.upper[j]):
             yield f"the bounds of {programme.names[j]}"
         if programme.integer[j] and value.denominator != 1:
             yield f"integrality of {programme.names[j]}"
@@ -87,7 +102,7 @@ def _violations(programme: Programme, point: Point) -> Iterator[str]:
 
 def _row_violations(rows: Rows, point: Point) -> Iterator[str]:
     for row, value in enumerate(exact_values(rows.expressions, point)):
-        if not rows.lower[row] <= value <= rows.upper[row]:
+        if not is_between(rows.lower[row], value, rows.upper[row]):
             yield f"row {row}"
 
 

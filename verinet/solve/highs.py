@@ -150,8 +150,9 @@ def _pass_model(solver: Any, programme: Programme, form: LinearForm) -> None:
     matrix.format_ = highspy.MatrixFormat.kRowwise
     matrix.num_col_, matrix.num_row_ = programme.size, len(form.lower)
     matrix.start_, matrix.index_, matrix.value_ = form.matrix.indptr, form.matrix.indices, form.matrix.data
-    types = highspy.HighsVarType
-    model.integrality_ = [types.kInteger if integer else types.kContinuous for integer in programme.integer]
+    if programme.binaries:
+        types = highspy.HighsVarType
+        model.integrality_ = [types.kInteger if integer else types.kContinuous for integer in programme.integer]
     status = solver.passModel(model)
     # Crossed sides are no defect: they say that the model is infeasible, and HiGHS warns about them.
     crossed = bool((form.lower > form.upper).any())

@@ -1,7 +1,8 @@
 """Z3: exact rational answers from the semantic form, for small cases.
 
 It reads `Maximum`, `Product` and `Indicator` by their meaning, the programme's rational rows beside their float
-relaxations, and every float as the rational it stores, so it checks the encodings and the floating-point solvers alike. No bound that a constraint carries along is trusted unless asked.
+relaxations, and every float as the rational it stores, so it checks the encodings and the floating-point solvers alike.
+No bound that a constraint carries along is trusted unless asked.
 """
 
 import math
@@ -14,7 +15,17 @@ import numpy as np
 
 from verinet.errors import UnsupportedModelError
 from verinet.numeric import FloatArray, float_down
-from verinet.program import ExactRow, Expressions, Indicator, Maximum, Product, Programme, Semantic, SolveOptions, Status
+from verinet.program import (
+    ExactRow,
+    Expressions,
+    Indicator,
+    Maximum,
+    Product,
+    Programme,
+    Semantic,
+    SolveOptions,
+    Status,
+)
 from verinet.solve.backend import Backend, Capability, Claim
 from verinet.solve.exact import ExactOutcome, exact_values, first_violation
 from verinet.solve.screening import check_options

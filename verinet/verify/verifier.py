@@ -63,7 +63,10 @@ class _Task:
         if options.engine != "auto" and options.engine not in ENGINES:
             raise InputError(f"the engine must be one of auto, {', '.join(ENGINES)}, found {options.engine!r}")
         now = time.monotonic()
-        return cls(network, reduction, options, Deadline(now + options.timeout), now)
+        # A region whose box is crossed holds no point; bounds over it would mean nothing.
+        regions = tuple(r for r in reduction.query.regions if not r.domain.has_empty_box)
+        live = replace(reduction, query=replace(reduction.query, regions=regions))
+        return cls(network, live, options, Deadline(now + options.timeout), now)
 
     @property
     def searched(self) -> Network:
@@ -104,7 +107,8 @@ def verify_property(network: Network, domain: Domain, prop: Property, options: V
         If the property does not fit the network.
     """
     task = _Task.start(network, reduce_property(network, domain, prop), options or VerifyOptions())
-    if isinstance(prop, Monotone) and task.options.engine == "auto" and _derivative_decides(network, domain, prop):
+    cheap_first = task.options.engine == "auto" and bool(task.regions)
+    if isinstance(prop, Monotone) and cheap_first and _derivative_decides(network, domain, prop):
         sentence = "the derivative has the right sign on every linear piece, by rational interval arithmetic"
         return _confirmed(task, "derivative (auto: the cheap sufficient test first)", (sentence,), _unstable(task))
     return _search(task)
@@ -147,6 +151,8 @@ def _unstable(task: _Task) -> int:
 
 def _search(task: _Task) -> Verdict:
     """Falsify, then prove region by region."""
+    if not task.regions:
+        return task.verdict(Answer.VACUOUS, "none needed", evidence=("the input domain holds no point",))
     if task.options.falsify:
         point = _falsified(task)
         if point is not None:
