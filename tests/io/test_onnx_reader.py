@@ -152,6 +152,15 @@ def test_two_maps_that_hold_numbers_are_not_multiplied(tmp_path):
     assert len(read_onnx(path).nodes) == 3
 
 
+def test_biases_are_added_only_where_the_sum_is_exact(tmp_path):
+    nodes = [node("MatMul", "x w", "h"), node("Add", "h b", "s"), node("Add", "s c")]
+    for small, count in ((2.0**-60, 3), (0.5, 2)):
+        constants = {"w": np.ones((1, 1)), "b": np.array([1.0]), "c": np.array([small])}
+        network = read_onnx(save(tmp_path / "m.onnx", model(nodes, constants, {"x": (1, 1)})))
+        assert len(network.nodes) == count
+        assert evaluate_exact(network, [Fraction(1)]) == (2 + Fraction(small),)
+
+
 def test_a_concatenation_dissolves_in_the_layer_that_reads_it(tmp_path):
     nodes = [
         node("Relu", "x", "r"),

@@ -91,7 +91,7 @@ def run_demo(request: DemoRequest) -> Exit:
     table = _load()
     data = TrainingData.prepare(table.train_x, table.train_y, classes=True, names=FEATURES)
     specification = Specification(
-        objective=Objective(l1=3e-3, l0=1e-4), monotone=dict.fromkeys(range(len(FEATURES)), 1)
+        objective=Objective(l1=1e-3), monotone=dict.fromkeys(range(len(FEATURES)), 1)
     )
     result(f"1. Train on {len(table.train_y)} patients, {len(FEATURES)} measurements, each one monotone:")
     with progress(request.quiet) as report:

@@ -147,9 +147,11 @@ def read_csv(path: str | os.PathLike[str], target: str, features: Sequence[str] 
     y = rows.target(target)
     names = tuple(features) if features is not None else tuple(name for name in rows.names if name != target)
     if not names:
-        raise DataError(f"{rows.file}: expected at least one feature beside the target {target!r}, found none")
+        raise DataError(f"{rows.file}: expected at least one feature beside the target {quoted(target)}, found none")
     if target in names or len(set(names)) < len(names):
-        raise DataError(f"{rows.file}: expected distinct features other than the target {target!r}, found {names}")
+        raise DataError(
+            f"{rows.file}: expected distinct features other than the target {quoted(target)}, found {names}"
+        )
     return Dataset(names, np.array([rows.numbers(name) for name in names]).T.copy(), target, y)
 
 

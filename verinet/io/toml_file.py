@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from verinet.errors import FileFormatError
 from verinet.io.files import read_bytes
-from verinet.io.names import suggestion
+from verinet.io.names import quoted, suggestion
 
 __all__ = ["Table", "read_toml", "validated"]
 
@@ -28,7 +28,7 @@ class Table(BaseModel):
         if isinstance(value, Mapping):
             unknown = next((key for key in value if key not in known), None)
             if unknown is not None:
-                raise ValueError(f"unknown key {unknown!r} ({suggestion(str(unknown), known)})")
+                raise ValueError(f"unknown key {quoted(str(unknown))} ({suggestion(str(unknown), known)})")
         return value
 
 

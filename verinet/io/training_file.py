@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, Strict, ValidationInfo, field_validator, model_validator
 
-from verinet.io.names import suggestion
+from verinet.io.names import quoted, suggestion
 from verinet.io.toml_file import Table, read_toml, validated
 
 __all__ = [
@@ -49,9 +49,9 @@ class DataSection(Table):
         features = self.features or ()
         twice = next((name for i, name in enumerate(features) if name in features[:i]), None)
         if twice is not None:
-            raise ValueError(f"the feature {twice!r} is listed twice; list it once")
+            raise ValueError(f"the feature {quoted(twice)} is listed twice; list it once")
         if self.target in features:
-            raise ValueError(f"the target {self.target!r} is listed as a feature too; leave it out there")
+            raise ValueError(f"the target {quoted(self.target)} is listed as a feature too; leave it out there")
         return self
 
 
@@ -121,9 +121,11 @@ class TrainingFile(Table):
         features = self.data.features
         for name in self.constraints.monotone:
             if name == self.data.target:
-                raise ValueError(f"constraints.monotone names the target {name!r}; name features there")
+                raise ValueError(f"constraints.monotone names the target {quoted(name)}; name features there")
             if features is not None and name not in features:
-                raise ValueError(f"constraints.monotone names {name!r}, no feature ({suggestion(name, features)})")
+                raise ValueError(
+                    f"constraints.monotone names {quoted(name)}, no feature ({suggestion(name, features)})"
+                )
         return self
 
 

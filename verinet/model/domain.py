@@ -92,8 +92,8 @@ class Domain:
             if low > high:
                 kind = "" if self.types[i] is VariableType.CONTINUOUS else f" ({self.types[i].value})"
                 raise PropertyError(
-                    f"the input box is empty: input {i}{kind} has lower bound {readable(self.lower[i])} and upper bound "
-                    f"{readable(self.upper[i])}; check its range"
+                    f"the input box is empty: input {i}{kind} has lower bound {readable(self.lower[i])} and "
+                    f"upper bound {readable(self.upper[i])}; check its range"
                 )
             if self.types[i] is VariableType.BINARY and not 0 <= low <= high <= 1:
                 raise PropertyError(f"binary input {i} needs bounds within 0 and 1, found {low} and {high}")

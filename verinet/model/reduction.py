@@ -206,4 +206,8 @@ def reduce_property(network: Network, domain: Domain, prop: Property) -> Reducti
     PropertyError
         If the property does not fit the network.
     """
+    if domain.size != network.size_in:
+        raise PropertyError(
+            f"{prop.name!r}: the network takes {network.size_in} inputs, but the property gives {domain.size}"
+        )
     return REDUCTIONS[type(prop)](network, domain, prop)

@@ -171,7 +171,8 @@ class ReluClassifier(ClassifierMixin, _ReluEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:
         """Return the class of each sample."""
-        return self.classes_[(self._scores(X) > 0).astype(int)]
+        positive = self._scores(X) > 0
+        return self.classes_[positive.astype(int)]
 
 
 class ReluRegressor(RegressorMixin, _ReluEstimator):  # type: ignore[misc]

@@ -8,7 +8,7 @@ from fractions import Fraction
 from verinet.bounds import InputSet, bound_network
 from verinet.errors import InputError
 from verinet.model import Domain, Monotone, Network, Property, Query, Reduction, Region, reduce_property
-from verinet.solve import Z3Backend
+from verinet.solve import Z3Backend, get
 from verinet.verify.derivative import derivative_range
 from verinet.verify.falsify import falsify, sample
 from verinet.verify.finding import Finding, Outlook
@@ -62,6 +62,9 @@ class _Task:
     def start(cls, network: Network, reduction: Reduction, options: VerifyOptions) -> "_Task":
         if options.engine != "auto" and options.engine not in ENGINES:
             raise InputError(f"the engine must be one of auto, {', '.join(ENGINES)}, found {options.engine!r}")
+        if options.solver != "auto":
+            # An unknown name is a mistake even when no solver turns out to be needed.
+            get(options.solver)
         now = time.monotonic()
         # A region whose box is crossed holds no point; bounds over it would mean nothing.
         regions = tuple(r for r in reduction.query.regions if not r.domain.has_empty_box)

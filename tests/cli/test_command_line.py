@@ -1,0 +1,290 @@
+"""The command line keeps its contract: what goes to stdout, and which exit code."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from verinet.cli import main
+from verinet.io import read_onnx, write_onnx
+from verinet.model import Network, dense_network, evaluate
+
+PROPERTIES = """
+[inputs.income]
+range = [0, 10]
+
+[inputs.debt]
+range = [0, 10]
+
+[outputs]
+names = ["score"]
+
+[[property]]
+name = "income helps"
+kind = "monotone"
+input = "income"
+output = "score"
+direction = "increasing"
+
+[[property]]
+name = "debt hurts"
+kind = "monotone"
+input = "debt"
+output = "score"
+direction = "{direction}"
+"""
+
+VNNLIB = """
+(declare-const X_0 Real)
+(declare-const X_1 Real)
+(declare-const Y_0 Real)
+(assert (>= X_0 0.0))
+(assert (<= X_0 1.0))
+(assert (>= X_1 0.0))
+(assert (<= X_1 1.0))
+(assert (>= Y_0 {threshold}))
+"""
+
+
+def run(*arguments: str | Path) -> int:
+    """Run the command line in this process and return its exit code."""
+    command = sys.argv
+    sys.argv = ["verinet", *map(str, arguments)]
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.argv = command
+    return 0
+
+
+@pytest.fixture
+def network() -> Network:
+    return dense_network(
+        [np.array([[1.0, -1.0], [0.0, 0.25]]), np.array([[1.0, -0.5]])], [np.array([0.0, -1.0]), np.zeros(1)]
+    )
+
+
+@pytest.fixture
+def model(tmp_path: Path, network: Network) -> Path:
+    path = tmp_path / "model.onnx"
+    write_onnx(network, path)
+    return path
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(("threshold", "word"), [("0.9", "sat"), ("1.5", "unsat")])
+def test_a_vnnlib_verdict_comes_first(tmp_path: Path, model: Path, network: Network, capsys, threshold, word) -> None:
+    prop = write(tmp_path / "p.vnnlib", VNNLIB.format(threshold=threshold))
+    witness = tmp_path / "witness.txt"
+    assert run("verify", prop, "--network", model, "--counterexample", witness) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == word
+    if word == "unsat":
+        assert len(out) == 1
+        assert not witness.exists()
+        return
+    values = dict(re.findall(r"\((\w_\d+) ([-\d.]+)\)", "\n".join(out[1:])))
+    x = np.array([float(values["X_0"]), float(values["X_1"])])
+    assert float(values["Y_0"]) == pytest.approx(evaluate(network, x)[0])
+    assert float(values["Y_0"]) >= 0.9
+    assert "\n".join(out[1:]).strip() == witness.read_text().strip()
+
+
+@pytest.mark.parametrize(("direction", "code"), [("decreasing", 0), ("increasing", 1)])
+def test_a_property_file_decides_the_exit_code(tmp_path: Path, model: Path, capsys, direction: str, code: int) -> None:
+    prop = write(tmp_path / "p.toml", PROPERTIES.format(direction=direction))
+    record = tmp_path / "record.json"
+    assert run("verify", prop, "--network", f"credit={model}", "--json", record) == code
+    out = capsys.readouterr().out
+    assert "verified (L1)" in out
+    verdicts = json.loads(record.read_text())
+    assert [v["answer"] for v in verdicts] == ["verified", "verified" if code == 0 else "violated"]
+    if code:
+        low, high = verdicts[1]["counterexample"]
+        assert low["outputs"][0]["value"] > high["outputs"][0]["value"]
+        assert low["onnxruntime"] is not None
+        assert "->" in out
+
+
+def test_training_writes_network_record_and_picture(tmp_path: Path, capsys) -> None:
+    rows = [f"{a},{b},{'yes' if a > b else 'no'}" for a in range(4) for b in range(4)]
+    write(tmp_path / "data.csv", "a,b,label\n" + "\n".join(rows) + "\n")
+    spec = """
+[data]
+file = "data.csv"
+target = "label"
+[model]
+positive_units = 1
+negative_units = 0
+[objective]
+l1 = 0.01
+[constraints]
+monotone = { a = "increasing", b = "decreasing" }
+[solver]
+time_limit = 20
+"""
+    out = tmp_path / "out"
+    assert run("train", write(tmp_path / "t.toml", spec), "--out", out) == 0
+    assert "proven optimal" in capsys.readouterr().out
+    network = read_onnx(out / "network.onnx")
+    assert evaluate(network, np.array([3.0, 0.0]))[0] > 0 > evaluate(network, np.array([0.0, 3.0]))[0]
+    record = json.loads((out / "record.json").read_text())
+    assert record["status"] == "optimal"
+    assert record["bound"] <= record["objective"]["value"] + 1e-6
+    assert (out / "network.svg").read_text().startswith("<svg")
+    assert "label =" in (out / "network.txt").read_text()
+    assert sorted(p.name for p in out.iterdir()) == ["network.onnx", "network.svg", "network.txt", "record.json"]
+
+
+def test_inspect_and_doctor(model: Path, capsys) -> None:
+    assert run("inspect", model) == 0
+    out = capsys.readouterr().out
+    assert "Gemm" in out
+    assert "2 inputs, 1 outputs" in out
+    assert run("doctor") == 0
+    out = capsys.readouterr().out
+    assert "highs" in out
+    assert "numpy" in out
+
+
+def test_inspect_names_what_is_not_supported(tmp_path: Path, capsys) -> None:
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 2])
+    y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 2])
+    node = onnx.helper.make_node("Sigmoid", ["x"], ["y"], name="squash")
+    graph = onnx.helper.make_graph([node], "g", [x], [y])
+    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(made, tmp_path / "s.onnx")
+    assert run("inspect", tmp_path / "s.onnx") == 2
+    assert re.search(r"refused\s+Sigmoid\s+squash", capsys.readouterr().out)
+    prop = write(tmp_path / "p.vnnlib", VNNLIB.format(threshold=0))
+    assert run("verify", prop, "--network", tmp_path / "s.onnx") == 2
+    error = capsys.readouterr().err
+    assert "Sigmoid" in error
+    assert "squash" in error
+
+
+BROKEN_PROPERTIES = {
+    "unknown kind": (PROPERTIES.format(direction="decreasing").replace('"monotone"', '"magic"'), "magic"),
+    "empty range": (PROPERTIES.format(direction="decreasing").replace("[0, 10]", "[10, 0]"), "empty"),
+    "unknown input": (PROPERTIES.format(direction="decreasing").replace('input = "debt"', 'input = "dept"'), "dept"),
+    "no TOML": ("[inputs", "TOML"),
+    "too many inputs": (
+        PROPERTIES.format(direction="decreasing").replace("[outputs]", "[inputs.age]\nrange = [0, 1]\n[outputs]"),
+        "2 inputs",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_PROPERTIES)
+def test_a_broken_property_file_is_one_sentence_and_code_2(tmp_path: Path, model: Path, capsys, case: str) -> None:
+    text, word = BROKEN_PROPERTIES[case]
+    record = tmp_path / "record.json"
+    assert run("verify", write(tmp_path / "p.toml", text), "--network", model, "--json", record) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert word in captured.err
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+    assert not record.exists()
+
+
+def test_missing_and_truncated_files(tmp_path: Path, model: Path, capsys) -> None:
+    prop = write(tmp_path / "p.vnnlib", VNNLIB.format(threshold=0))
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(model.read_bytes()[:60])
+    empty_box = write(tmp_path / "e.vnnlib", VNNLIB.format(threshold=0).replace("(<= X_0 1.0)", "(<= X_0 -1.0)"))
+    for arguments, word in (
+        ((tmp_path / "none.vnnlib", "--network", model), "none.vnnlib"),
+        ((prop, "--network", tmp_path / "none.onnx"), "none.onnx"),
+        ((prop, "--network", broken), "broken.onnx"),
+        ((empty_box, "--network", model), "empty"),
+        ((prop, "--network", model, "--solver", "magic"), "magic"),
+        ((prop, "--network", model, "--engine", "magic"), "magic"),
+        ((prop, "--network", model, "--timeout", "-1"), "--timeout"),
+        ((prop, "--network", model, "--certificate", tmp_path / "c"), "--certificate"),
+        ((write(tmp_path / "p.txt", ""), "--network", model), "p.txt"),
+    ):
+        assert run("verify", *arguments) == 2, arguments
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert word in captured.err
+        assert captured.err.count("\n") == 1
+
+
+TRAINING = """
+[data]
+file = "data.csv"
+target = "y"
+[solver]
+time_limit = 5
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "extra", "words"),
+    [
+        ("a,y\n1,0\nx,1\n", "", ["data.csv", "row 3", "'a'"]),
+        ("a,y\n1,0\n1,1\n", "", ["'a'", "one value"]),
+        ("a,y\n1,1\n2,1\n", "", ["two classes"]),
+        ("a,b\n1,1\n2,1\n", "", ["'y'"]),
+        ("a,y\n1,0\n2,1\n", "[constraints]\nmonotone = { z = 'increasing' }", ["'z'"]),
+        ("a,y\n1,0\n2,1\n", "[objective]\nl1 = -1", ["l1"]),
+        ("a,y\n1,0\n2,1\n", "[model]\nunits = 'many'", ["units"]),
+    ],
+)
+def test_unusable_training_input(tmp_path: Path, capsys, table: str, extra: str, words: list[str]) -> None:
+    write(tmp_path / "data.csv", table)
+    out = tmp_path / "out"
+    assert run("train", write(tmp_path / "t.toml", TRAINING + extra), "--out", out) == 2
+    error = capsys.readouterr().err
+    for word in words:
+        assert word in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_bad_usage_is_code_2(capsys) -> None:
+    assert run("verify") == 2
+    assert run("nonsense") == 2
+
+
+def test_everything_works_without_gurobi(tmp_path: Path, model: Path) -> None:
+    prop = write(tmp_path / "p.vnnlib", VNNLIB.format(threshold="1.5"))
+    blocker = "import sys; sys.modules['gurobipy'] = None; from verinet.cli import main; main()"
+    command = [sys.executable, "-c", blocker, "verify", str(prop), "--network", str(model), "--engine", "milp"]
+    done = subprocess.run([*command, "--no-falsify"], capture_output=True, text=True, check=False)
+    assert done.stdout == "unsat\n"
+    assert done.returncode == 0
+
+
+def test_the_demo_runs_and_writes_everything(tmp_path: Path, capsys) -> None:
+    assert run("demo", "--out", tmp_path, "--time-limit", "6") == 0
+    out = capsys.readouterr().out
+    assert len(re.findall(r"^verified", out, flags=re.MULTILINE)) >= 5
+    assert len(re.findall(r"^violated .* small nuclei", out, flags=re.MULTILINE)) == 1
+    names = {p.name for p in tmp_path.iterdir()}
+    assert names >= {"network.onnx", "network.svg", "record.json", "monotone.toml", "robust.json", "refuted.json"}
+
+
+def test_an_acas_xu_query_is_answered(shared: Path, capsys) -> None:
+    folder = shared / "bench" / "acasxu"
+    network = folder / "onnx" / "ACASXU_run2a_1_9_batch_2000.onnx"
+    assert run("verify", folder / "vnnlib" / "prop_4.vnnlib", "--network", network, "--timeout", "60") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "sat"
+    values = dict(re.findall(r"\((\w_\d+) ([-\d.]+)\)", "\n".join(out[1:])))
+    x = np.array([float(values[f"X_{i}"]) for i in range(5)])
+    y = evaluate(read_onnx(network), x)
+    assert y == pytest.approx([float(values[f"Y_{i}"]) for i in range(5)], abs=1e-9)
+    assert y.argmin() == 0
