@@ -134,3 +134,33 @@ def test_the_library_prints_and_evaluates_nothing(path):
 def test_no_path_of_one_machine_stands_in_the_library(path):
     text = path.read_text()
     assert not re.findall(r"(?<![\w./])/(?:home|root|work|tmp|Users|opt|mnt|usr)/|\b[A-Z]:\\\\", text)
+
+
+def test_trainer_and_verifier_share_the_relu_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both build their programmes through the very same function."""
+    import numpy as np
+
+    import verinet.encode.network as encodings
+    import verinet.train.programme as training
+    from verinet.encode import encode_query
+    from verinet.model import Domain, dense_network
+    from verinet.train import Specification, TrainingData
+    from verinet.train.programme import build_programme
+
+    assert training.relu is encodings.relu
+    assert training.variable_affine is encodings.variable_affine
+    calls = []
+
+    def counted(*arguments: object) -> object:
+        calls.append(arguments[1])
+        return original(*arguments)
+
+    original = encodings.relu
+    monkeypatch.setattr(encodings, "relu", counted)
+    monkeypatch.setattr(training, "relu", counted)
+    network = dense_network([np.eye(1), np.eye(1)], [np.zeros(1), np.zeros(1)])
+    encode_query(network, Domain.from_box([-1], [1]))
+    assert calls == ["relu"]
+    data = TrainingData.prepare(np.array([[0.0], [1.0]]), np.array([-1.0, 1.0]), classes=True)
+    build_programme(Specification(1, 1), data)
+    assert calls == ["relu", "h0", "h1"]

@@ -179,6 +179,10 @@ BROKEN_PROPERTIES = {
     "empty range": (PROPERTIES.format(direction="decreasing").replace("[0, 10]", "[10, 0]"), "empty"),
     "unknown input": (PROPERTIES.format(direction="decreasing").replace('input = "debt"', 'input = "dept"'), "dept"),
     "no TOML": ("[inputs", "TOML"),
+    "too many outputs": (
+        PROPERTIES.format(direction="decreasing").replace('["score"]', '["score", "rate"]'),
+        "1 outputs",
+    ),
     "too many inputs": (
         PROPERTIES.format(direction="decreasing").replace("[outputs]", "[inputs.age]\nrange = [0, 1]\n[outputs]"),
         "2 inputs",

@@ -144,7 +144,7 @@ def test_precision(tmp_path):
     with pytest.raises(InputError):
         write_onnx(huge, tmp_path / "other.onnx", dtype="float32")
     assert not (tmp_path / "other.onnx").exists()
-    with pytest.raises(ValueError, match="float16"):
+    with pytest.raises(InputError, match="float16"):
         write_onnx(fine, path, dtype="float16")
 
 

@@ -27,7 +27,8 @@ def test_defaults(read, tmp_path: Path) -> None:
     found = read(DATA)
     assert found.data.file == tmp_path / "sub" / "a.csv"
     assert (found.data.target, found.data.features) == ("y", None)
-    assert (found.model.units, found.model.skip, found.model.weight_bound) == (3, True, 10.0)
+    assert (found.model.units, found.model.skip, found.model.weight_bound) == (2, True, 10.0)
+    assert (found.model.positive_units, found.model.negative_units) == (None, None)
     objective = found.objective
     assert (objective.loss, objective.margin, objective.l1) == ("hinge", 1.0, 0.001)
     assert (objective.l0, objective.unit_penalty, objective.feature_penalty) == (0.0, 0.0, 0.0)

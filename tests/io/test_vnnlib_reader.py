@@ -142,6 +142,13 @@ def test_a_strict_bound_is_a_condition_beside_the_closed_box() -> None:
     assert not region.domain.contains((Fraction(1), Fraction(0)))
 
 
+@pytest.mark.parametrize("bounds", ["(<= X_0 1) (< X_0 1)", "(< X_0 1) (<= X_0 1)", "(> 1 X_0) (>= 2 (* 2 X_0))"])
+def test_the_strict_one_of_two_equal_bounds_counts(bounds: str) -> None:
+    (region,) = parse_vnnlib(f"{HEADER}{BOX}(assert (and {bounds} (<= Y_0 0)))").regions
+    assert region.violated_at((Fraction("0.99"), Fraction(0)), (Fraction(0), Fraction(0)))
+    assert not region.violated_at((Fraction(1), Fraction(0)), (Fraction(0), Fraction(0)))
+
+
 def test_conditions_over_several_inputs_stay_conditions_and_mixed_atoms_are_unsafe() -> None:
     (region,) = parse_vnnlib(f"{HEADER}{BOX}(assert (<= X_0 X_1))(assert (<= X_0 Y_1))").regions
     assert [str(atom) for atom in region.domain.conditions] == ["X_0 - X_1 <= 0"]

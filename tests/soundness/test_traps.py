@@ -25,13 +25,14 @@ from verinet.model import (
 )
 from verinet.verify import Answer, VerifyOptions, verify_query
 
-ENGINES = [VerifyOptions(engine="milp", falsify=False, timeout=60), VerifyOptions(engine="smt", falsify=False, timeout=60)]
+ENGINES = [
+    VerifyOptions(engine="milp", falsify=False, timeout=60),
+    VerifyOptions(engine="smt", falsify=False, timeout=60),
+]
 
 
 def output_at_least(threshold: Fraction, strict: bool = False) -> Atom:
-    return Atom(
-        LinearExpression.from_terms([(Symbol(Side.OUTPUT, 0), Fraction(-1))], threshold), strict
-    )
+    return Atom(LinearExpression.from_terms([(Symbol(Side.OUTPUT, 0), Fraction(-1))], threshold), strict)
 
 
 def query(network: Network, domain: Domain, *atoms: Atom) -> Query:
@@ -43,7 +44,9 @@ def query(network: Network, domain: Domain, *atoms: Atom) -> Query:
 def test_cancelling_huge_weights_never_prove_anything_false(weight: float, options: VerifyOptions) -> None:
     # t = relu(W h - W h + 1e-3) is 1e-3 exactly; some solvers call t >= 5e-4 infeasible from W = 1e13 on.
     first = np.array([[1.0], [1.0]])
-    network = dense_network([first, np.array([[weight, -weight]]), np.eye(1)], [np.zeros(2), np.array([1e-3]), np.zeros(1)])
+    network = dense_network(
+        [first, np.array([[weight, -weight]]), np.eye(1)], [np.zeros(2), np.array([1e-3]), np.zeros(1)]
+    )
     domain = Domain.from_box([0.25], [1.0])
     above = verify_query(network, query(network, domain, output_at_least(Fraction(1, 2000))), options)
     assert above.answer in (Answer.VIOLATED, Answer.UNKNOWN)

@@ -42,15 +42,13 @@ def tiny_data(seed: int, samples: int, loss: Loss) -> TrainingData:
 def exhaustive_optimum(data: TrainingData, specification: Specification) -> float:
     """Minimise over every activation pattern of every unit by linear programming, independently of the trainer."""
     x, y = data.scaled_x, data.scaled_y
-    samples, features = x.shape
+    samples = len(x)
     z = np.column_stack([x, np.ones(samples)])
     signs = specification.signs
     patterns = [p for p in itertools.product((0, 1), repeat=samples) if separable(z, np.array(p))]
     best = np.inf
     for choice in itertools.product(patterns, repeat=len(signs)):
-        if any(
-            a > b for (a, s), (b, t) in itertools.pairwise(zip(choice, signs, strict=True)) if s == t
-        ):
+        if any(a > b for (a, s), (b, t) in itertools.pairwise(zip(choice, signs, strict=True)) if s == t):
             continue
         best = min(best, pattern_optimum(z, y, data.weights, np.array(choice), specification))
     return best
@@ -188,9 +186,7 @@ def test_monotone_networks_are_verified(direction: int, loss: Loss) -> None:
     specification = Specification(1, 1, objective=Objective(loss, l1=1e-3), monotone={0: direction})
     outcome = train(data, specification, QUICK)
     assert worst_slope(outcome.parameters, 0, direction) >= 0
-    verdict = verify_property(
-        outcome.network, Domain.from_box([-9, -9], [9, 9]), Monotone("m", (0,), 0, direction > 0)
-    )
+    verdict = verify_property(outcome.network, Domain.from_box([-9, -9], [9, 9]), Monotone("m", (0,), 0, direction > 0))
     assert verdict.answer is Answer.VERIFIED
     free = train(data, Specification(1, 1, objective=Objective(loss, l1=1e-3)), QUICK)
     assert free.record.objective <= outcome.record.objective + Fraction(1, 10**6)
@@ -202,7 +198,9 @@ def test_mending_a_monotone_row_is_exact(seed: int) -> None:
     rng = np.random.default_rng(seed)
     specification = Specification(1, 1, monotone={0: 1, 1: -1})
     data = tiny_data(0, 6, Loss.HINGE)
-    parameters = Parameters(rng.normal(size=(2, 2)), rng.normal(size=2), rng.normal(size=2) * rng.integers(0, 2, 2), 0.1)
+    parameters = Parameters(
+        rng.normal(size=(2, 2)), rng.normal(size=2), rng.normal(size=2) * rng.integers(0, 2, 2), 0.1
+    )
     raw = to_raw(parameters, specification, data.scaling)
     assert worst_slope(raw, 0, 1) >= 0
     assert worst_slope(raw, 1, -1) >= 0

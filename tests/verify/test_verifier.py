@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -188,7 +189,7 @@ def test_an_integer_domain_excludes_points_between() -> None:
 def test_the_time_limit_is_kept_and_said() -> None:
     rng = np.random.default_rng(0)
     sizes = [8, 60, 60, 60, 1]
-    weights = [rng.normal(size=(b, a)) / np.sqrt(a) for a, b in zip(sizes, sizes[1:], strict=False)]
+    weights = [rng.normal(size=(b, a)) / np.sqrt(a) for a, b in pairwise(sizes)]
     network = dense_network(weights, [rng.normal(size=len(w)) * 0.1 for w in weights])
     domain = Domain.from_box([-2] * 8, [2] * 8)
     highest = evaluate(network, rng.uniform(-2, 2, size=(20000, 8))).max()

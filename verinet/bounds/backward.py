@@ -22,9 +22,9 @@ from verinet.bounds.inputs import InputSet
 from verinet.bounds.interval import Interval, interval_bounds
 from verinet.bounds.relaxation import Line, Relaxation, relax
 from verinet.model import Affine, Input, Maximum, Network, Node, Relu
-from verinet.numeric import FloatArray, gamma
+from verinet.numeric import BoolArray, FloatArray, gamma
 
-__all__ = ["NetworkBounds", "bound_network"]
+__all__ = ["NetworkBounds", "bound_network", "open_entries"]
 
 ROWS_AT_ONCE = 256
 """Functionals pulled back together: large enough for fast products, small enough for the cache and for memory."""
@@ -82,8 +82,14 @@ class NetworkBounds:
         return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def open_entries(op: Relu | Maximum, argument: Interval) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
-    """Return which entries of the result the argument's enclosure leaves undecided."""
+def open_entries(op: Relu | Maximum, argument: Interval) -> BoolArray:
+    """Return which entries of the result the argument's enclosure leaves undecided.
+
+    Parameters
+    ----------
+    op : Relu or Maximum
+    argument : Interval
+    """
     if isinstance(op, Relu):
         return (argument.lower < 0) & (argument.upper > 0)
     lower, upper = argument.lower[op.members], argument.upper[op.members]

@@ -102,5 +102,12 @@ RELAXATIONS: Mapping[type, Callable[..., Relaxation]] = {Relu: _relax_relu, Maxi
 
 
 def relax(op: Relu | Maximum, argument: Interval) -> Relaxation:
-    """Relax an operation over its argument's enclosure (one, not a batch)."""
+    """Relax an operation over its argument's enclosure.
+
+    Parameters
+    ----------
+    op : Relu or Maximum
+    argument : Interval
+        One enclosure, not a batch.
+    """
     return RELAXATIONS[type(op)](op, argument)

@@ -90,9 +90,7 @@ def run_demo(request: DemoRequest) -> Exit:
     """Train, draw, verify, refute, and write everything into a folder."""
     table = _load()
     data = TrainingData.prepare(table.train_x, table.train_y, classes=True, names=FEATURES)
-    specification = Specification(
-        objective=Objective(l1=1e-3), monotone=dict.fromkeys(range(len(FEATURES)), 1)
-    )
+    specification = Specification(objective=Objective(l1=1e-3), monotone=dict.fromkeys(range(len(FEATURES)), 1))
     result(f"1. Train on {len(table.train_y)} patients, {len(FEATURES)} measurements, each one monotone:")
     with progress(request.quiet) as report:
         options = TrainOptions(

@@ -11,7 +11,7 @@ import numpy as np
 from verinet.audit import FileRecord, VerdictRecord
 from verinet.cli.exits import Exit
 from verinet.cli.output import progress, result
-from verinet.errors import InputError
+from verinet.errors import InputError, PropertyError
 from verinet.io import (
     Replayer,
     format_assignment,
@@ -128,6 +128,9 @@ def _verify_toml(request: VerifyRequest) -> Exit:
 
 def judge_all(network: Network, properties: PropertySet, options: VerifyOptions) -> list[Judged]:
     """Verify every property of a set, each within the time limit."""
+    named = len(properties.outputs)
+    if named and named != network.size_out:
+        raise PropertyError(f"the network has {network.size_out} outputs, but the property file names {named}")
     return [
         Judged(prop.name, describe(prop, properties), verify_property(network, properties.domain, prop, options))
         for prop in properties.properties

@@ -81,6 +81,17 @@ def lower_maximum(builder: ProgrammeBuilder, constraint: Maximum) -> Completion:
     ``U_i <= max L`` are dropped. Two members share one binary: for a ReLU this is ``y <= a - L (1 - z)``,
     ``y <= U z``.
 
+    Parameters
+    ----------
+    builder : ProgrammeBuilder
+        Receives rows and binaries.
+    constraint : Maximum
+
+    Returns
+    -------
+    callable
+        Computes the new variables' values from a point of all earlier ones.
+
     References
     ----------
     Tjeng, Xiao, Tedrake, Evaluating robustness of neural networks with mixed integer programming, ICLR 2019.
@@ -151,6 +162,17 @@ def lower_product(builder: ProgrammeBuilder, constraint: Product) -> Completion:
     ``w = w_min + sum_t 2^t b_t`` and, for each bit, the product p = b a with ``L <= a <= U``:
     ``L b <= p <= U b`` and ``a - U (1 - b) <= p <= a - L (1 - b)``; exact for binary b.
 
+    Parameters
+    ----------
+    builder : ProgrammeBuilder
+        Receives rows and binaries.
+    constraint : Product
+
+    Returns
+    -------
+    callable
+        Computes the new variables' values from a point of all earlier ones.
+
     References
     ----------
     Glover, Improved linear integer programming formulations of nonlinear integer problems, 1975.
@@ -190,7 +212,19 @@ def lower_product(builder: ProgrammeBuilder, constraint: Product) -> Completion:
 
 
 def lower_indicator(builder: ProgrammeBuilder, constraint: Indicator) -> Completion:
-    """Add ``z = active implies e <= 0`` as ``e <= U (1 - z)``, or ``e <= U z`` if active means zero."""
+    """Add ``z = active implies e <= 0`` as ``e <= U (1 - z)``, or ``e <= U z`` if active means zero.
+
+    Parameters
+    ----------
+    builder : ProgrammeBuilder
+        Receives rows and binaries.
+    constraint : Indicator
+
+    Returns
+    -------
+    callable
+        Computes the new variables' values from a point of all earlier ones.
+    """
     _, high = _tightest(builder, constraint.expressions, np.full(len(constraint.upper), -np.inf), constraint.upper)
     if not np.isfinite(high).all():
         raise UnsupportedModelError("an indicator needs a finite upper bound of its row to become a linear row")

@@ -92,7 +92,13 @@ def below_zero(atom: Atom, places: Places) -> Expressions:
 
 
 def exact_row(atom: Atom, places: Places) -> ExactRow:
-    """Return what an atom says about a programme's variables, in rational numbers."""
+    """Return what an atom says about a programme's variables, in rational numbers.
+
+    Parameters
+    ----------
+    atom : Atom
+    places : Places
+    """
     terms: dict[int, Fraction] = {}
     constant = atom.expression.constant
     for symbol, coefficient in atom.expression.terms:
@@ -106,6 +112,13 @@ def exact_row(atom: Atom, places: Places) -> ExactRow:
 
 
 def add_atom(builder: ProgrammeBuilder, atom: Atom, places: Places) -> None:
-    """Demand an atom: as a float row that is rounded outward, and exactly."""
+    """Demand an atom: as a float row that is rounded outward, and exactly.
+
+    Parameters
+    ----------
+    builder : ProgrammeBuilder
+    atom : Atom
+    places : Places
+    """
     builder.rows(below_zero(atom, places), upper=0.0)
     builder.exact(exact_row(atom, places))

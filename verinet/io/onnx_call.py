@@ -64,7 +64,7 @@ class Call:
 
     def _sentence(self, reason: str, remedy: str) -> str:
         # Names come from the file and may hold anything, line breaks included.
-        return " ".join(f"node {self.name!r} ({self.operator}): {reason}; {remedy}".split())
+        return " ".join(f"node {self.node.name or self.name!r} ({self.operator}): {reason}; {remedy}".split())
 
     # Arguments
 

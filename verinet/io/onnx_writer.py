@@ -74,7 +74,7 @@ def write_onnx(
         raise InputError(
             f"input_name={input_name!r} names one input, but the network has {len(network.inputs)}; leave it out"
         )
-    kind = _number_type(network, Precision(dtype))
+    kind = _number_type(network, _precision(dtype))
     if sum(v.size for node in network.nodes for v in _parameters(node)) * np.dtype(kind).itemsize > LARGEST_FILE:
         raise InputError(
             f"one ONNX file holds less than {LARGEST_FILE} bytes, the network needs more; write a smaller one"
@@ -87,6 +87,14 @@ def write_onnx(
     for key, value in sorted((metadata or {}).items()):
         model.metadata_props.add(key=key, value=value)
     write_atomically(path, model.SerializeToString(deterministic=True))
+
+
+def _precision(dtype: Precision | str) -> Precision:
+    try:
+        return Precision(dtype)
+    except ValueError:
+        names = ", ".join(repr(precision.value) for precision in Precision)
+        raise InputError(f"expected one of {names}, found dtype={dtype!r}") from None
 
 
 def _parameters(node: Node) -> tuple[FloatArray, ...]:

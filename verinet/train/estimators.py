@@ -33,7 +33,7 @@ class _ReluEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         monotone: Mapping[int | str, int] | None = None,
         weight_bound: float = 10.0,
         solver: str = "auto",
-        time_limit: float = 20.0,
+        time_limit: float = 10.0,
         random_state: int | None = None,
     ) -> None:
         self.n_units = n_units

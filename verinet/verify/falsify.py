@@ -69,6 +69,7 @@ class SearchSpace:
                 norm = np.abs(offset_in).sum(axis=1, keepdims=True)
                 scale = np.minimum(1.0, float(ball.radius) * (1 - 1e-12) / np.maximum(norm, 1e-300))
                 x[:, coordinates] = centre + offset_in * scale
+            x = np.clip(x, lower, upper)
         integral = list(self.domain.integral)
         x[:, integral] = np.round(x[:, integral])
         for group in self.domain.groups:
