@@ -10,6 +10,9 @@ from verinet.train import RawParameters
 __all__ = ["draw_network"]
 
 WIDTH, ROW, MARGIN = 900, 64, 48
+LABEL_PLACES = {(0, 1): 0.68, (0, 2): 0.16, (1, 2): 0.5}
+"""Where a label stands on its line, by the layers that the line joins: apart from those of the other lines."""
+
 POSITIVE, NEGATIVE, INK = "#1b6ca8", "#c0392b", "#222222"
 
 
@@ -35,12 +38,14 @@ def _graph(parameters: RawParameters, names: Sequence[str], output: str) -> "nx.
 def _places(graph: "nx.DiGraph[str]") -> tuple[dict[str, tuple[float, float]], float]:
     """Put each layer in a column, its nodes evenly apart."""
     layers = [[n for n, layer in graph.nodes(data="layer") if layer == column] for column in range(3)]
-    height = max(len(layer) for layer in layers) * ROW + 2 * MARGIN
+    height = (max(len(layer) for layer in layers) + 1) * ROW + 2 * MARGIN
     places = {}
     for column, layer in enumerate(layers):
         x = 190 + column * (WIDTH - 300) / 2
+        # Units stand between the rows of the features, so that no line of the skip runs through one.
+        top = MARGIN + (ROW * 0.75 if column == 1 else 0.0)
         for i, name in enumerate(layer):
-            places[name] = (x, MARGIN + (height - 2 * MARGIN) * (i + 0.5) / len(layer))
+            places[name] = (x, top + (height - 2 * MARGIN) * (i + 0.5) / len(layer))
     return places, height
 
 
@@ -67,11 +72,10 @@ def draw_network(parameters: RawParameters, names: Sequence[str], output: str) -
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
     ]
     heaviest = max((abs(w) for _, _, w in graph.edges(data="weight")), default=1.0)
-    for number, (tail, head, weight) in enumerate(graph.edges(data="weight")):
+    for tail, head, weight in graph.edges(data="weight"):
         (x1, y1), (x2, y2) = places[tail], places[head]
         colour = POSITIVE if weight > 0 else NEGATIVE
-        # Labels stand at staggered places along their lines, so that crossing lines keep theirs apart.
-        share = 0.3 + 0.14 * (number % 3)
+        share = LABEL_PLACES[graph.nodes[tail]["layer"], graph.nodes[head]["layer"]]
         x, y = x1 + share * (x2 - x1), y1 + share * (y2 - y1)
         width = 1.0 + 2.5 * abs(weight) / heaviest
         parts.append(

@@ -23,6 +23,7 @@ class Exit(IntEnum):
     UNKNOWN = 3
     INTERNAL_ERROR = 4
     INTERRUPTED = 130
+    NO_READER = 141
 
 
 def guarded(run: Callable[[], Exit]) -> Exit:
@@ -35,6 +36,10 @@ def guarded(run: Callable[[], Exit]) -> Exit:
     except KeyboardInterrupt:
         _complain("interrupted")
         return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has left; the interpreter must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.NO_READER
     except MemoryError:
         _complain("the machine's memory is exhausted; use a smaller network or a tighter domain")
         return Exit.INTERNAL_ERROR

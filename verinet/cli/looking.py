@@ -56,6 +56,6 @@ def doctor() -> Exit:
         cap = ""
         if limits.variables != float("inf"):
             cap = f", at most {limits.variables:.0f} variables and {limits.rows:.0f} rows"
-        reason = f" ({available.reason})" if available.reason else ""
+        reason = f" ({available.reason})" if available.reason and not cap else ""
         result(f"  solver {backend.name:<7} {backend.version() or '-':<10} {state}{cap}{reason}")
     return Exit.DONE
