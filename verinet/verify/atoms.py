@@ -1,6 +1,7 @@
 """Sound bounds of atoms over a network's enclosure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -9,7 +10,7 @@ from verinet.bounds import NetworkBounds
 from verinet.model import Atom, Conjunction, Side
 from verinet.numeric import FloatArray, float_down
 
-__all__ = ["atom_bounds", "refuted_by"]
+__all__ = ["FloatAtoms", "atom_bounds", "float_atoms", "refuted_by"]
 
 
 def _split(bounds: NetworkBounds, side: Side, rows: FloatArray) -> dict[str, FloatArray]:
@@ -23,6 +24,50 @@ def _split(bounds: NetworkBounds, side: Side, rows: FloatArray) -> dict[str, Flo
     return parts
 
 
+@dataclass(frozen=True, eq=False)
+class FloatAtoms:
+    """Atoms as float rows: each expression is at least ``inputs . x + outputs . y + constants``.
+
+    Parameters
+    ----------
+    inputs : ndarray, shape (atoms, size_in)
+    outputs : ndarray, shape (atoms, size_out)
+    constants : ndarray, shape (atoms,)
+        Lowered by what the rounding of coefficients and constants can change over the bounds.
+    """
+
+    inputs: FloatArray
+    outputs: FloatArray
+    constants: FloatArray
+
+
+def float_atoms(bounds: NetworkBounds, atoms: Sequence[Atom]) -> FloatAtoms:
+    """Round atoms safely over a network's enclosure.
+
+    Parameters
+    ----------
+    bounds : NetworkBounds
+    atoms : sequence of Atom
+    """
+    network = bounds.network
+    rows = {
+        Side.INPUT: np.zeros((len(atoms), network.size_in)),
+        Side.OUTPUT: np.zeros((len(atoms), network.size_out)),
+    }
+    magnitude = {Side.INPUT: bounds.inputs.box.magnitude, Side.OUTPUT: bounds.output.magnitude}
+    constants = np.zeros(len(atoms))
+    for i, atom in enumerate(atoms):
+        slack = Fraction(0)
+        for symbol, coefficient in atom.expression.terms:
+            nearest = float(coefficient)
+            rows[symbol.side][i, symbol.index] = nearest
+            error = abs(Fraction(nearest) - coefficient)
+            if error:
+                slack += error * Fraction(float(magnitude[symbol.side][symbol.index]))
+        constants[i] = float_down(atom.expression.constant - slack)
+    return FloatAtoms(rows[Side.INPUT], rows[Side.OUTPUT], constants)
+
+
 def atom_bounds(bounds: NetworkBounds, atoms: Sequence[Atom]) -> FloatArray:
     """Bound each atom's expression from below over the bounds' input set.
 
@@ -34,31 +79,15 @@ def atom_bounds(bounds: NetworkBounds, atoms: Sequence[Atom]) -> FloatArray:
     Returns
     -------
     ndarray, shape (atoms,)
-        Valid for the exact expression: coefficients that are no float64 numbers are rounded and the error, times the
-        symbol's magnitude, is subtracted.
+        Valid for the exact expression.
     """
-    network = bounds.network
-    rows = {
-        Side.INPUT: np.zeros((len(atoms), network.size_in)),
-        Side.OUTPUT: np.zeros((len(atoms), network.size_out)),
-    }
-    magnitude = {Side.INPUT: bounds.inputs.box.magnitude, Side.OUTPUT: bounds.output.magnitude}
-    slack = [Fraction(0)] * len(atoms)
-    for i, atom in enumerate(atoms):
-        for symbol, coefficient in atom.expression.terms:
-            nearest = float(coefficient)
-            rows[symbol.side][i, symbol.index] = nearest
-            error = abs(Fraction(nearest) - coefficient)
-            if error:
-                slack[i] += error * Fraction(float(magnitude[symbol.side][symbol.index]))
+    rounded = float_atoms(bounds, atoms)
     functionals: dict[str, FloatArray] = {}
-    for side in Side:
-        if rows[side].any():
-            functionals |= _split(bounds, side, rows[side])
+    for side, rows in ((Side.INPUT, rounded.inputs), (Side.OUTPUT, rounded.outputs)):
+        if rows.any():
+            functionals |= _split(bounds, side, rows)
     values = bounds.lower(functionals) if functionals else np.zeros(len(atoms))
-    constants = [atom.expression.constant for atom in atoms]
-    shifted = values + np.array([float_down(c - s) for c, s in zip(constants, slack, strict=True)])
-    return np.asarray(np.nextafter(shifted, -np.inf))
+    return np.asarray(np.nextafter(values + rounded.constants, -np.inf))
 
 
 def refuted_by(conjunction: Conjunction, lower: FloatArray) -> bool:

@@ -15,10 +15,21 @@ from verinet.verify.witness import confirm
 __all__ = ["SearchSpace", "falsify", "sample"]
 
 MOST_CORNERS = 1024
-POINTS = 64
+POINTS = 128
 STEPS = 40
+SAMPLES = 16384
+SAMPLED_ENTRIES = 1_000_000
+"""Points of a round, and most numbers that they may hold: inputs of many dimensions are sampled less."""
+
 CONFIRMATIONS = 8
 """How many of the most promising points an exact check is spent on, each time."""
+
+NEARLY = 1e-9
+"""Relative to the outputs: a float value this near to a violation may be one."""
+
+SHARPNESS = 3.0
+MUTATION, DESCENTS, STEP_DECAY = 0.2, (0.5, 0.05), 0.92
+"""First steps as shares of the box, and their shrinkage: found by trying them on control and image networks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,27 +139,140 @@ class _Target:
         return x @ self.input_rows.T + y @ self.output_rows.T + self.constants
 
 
-def _descend(network: Network, space: SearchSpace, target: _Target, x: FloatArray, deadline: Deadline) -> FloatArray:
-    """Follow the sign of the gradient of the worst atom, with shrinking steps; return each point's best place."""
-    lower, upper = space.box
-    best, best_value = x, np.full(len(x), np.inf)
-    for step in range(STEPS):
-        y = evaluate(network, x)
-        excess = target.excess(x, y)
-        value = excess.max(axis=1)
-        better = value < best_value
-        best = np.where(better[:, None], x, best)
-        best_value = np.where(better, value, best_value)
-        if step == STEPS - 1 or deadline.passed or best_value.min() < 0:
-            break
-        worst = np.argmax(excess, axis=1)
-        gradient = input_gradient(network, x, target.output_rows[worst]) + target.input_rows[worst]
-        length = 0.5 * (upper - lower) * 0.85**step
-        x = space.project(x - np.sign(gradient) * length)
-    return best[np.argsort(best_value, kind="stable")]
+def _soft_worst(excess: FloatArray) -> FloatArray:
+    """Weigh the atoms of each point: the worse, the heavier; equal ones share, where the worst alone would zigzag."""
+    spread = np.abs(excess).mean(axis=1, keepdims=True) + np.finfo(np.float64).tiny
+    weights = np.exp(SHARPNESS * (excess - excess.max(axis=1, keepdims=True)) / spread)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
-def falsify(network: Network, region: Region, deadline: Deadline, seed: int = 0) -> tuple[Fraction, ...] | None:
+@dataclass(eq=False)
+class Falsifier:
+    """A search for counterexamples in one region that can be continued, round by round.
+
+    Each round samples points, mutates the best of them at random and follows their gradients with shrinking steps. All
+    in floats; whatever looks like a counterexample is confirmed exactly.
+
+    Parameters
+    ----------
+    network : Network
+    region : Region
+    seed : int
+    """
+
+    network: Network
+    region: Region
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.space = SearchSpace(self.region.domain)
+        self.targets = [_Target.of(case, self.network) for case in self.region.unsafe if case]
+        self.rng = np.random.default_rng(self.seed)
+
+    def start(self, deadline: Deadline) -> tuple[Fraction, ...] | None:
+        """Try the centre, corners and some random points, each followed downhill."""
+        return self._improve(self.space.starts(self.rng), deadline)
+
+    def round(
+        self, deadline: Deadline, boxes: tuple[FloatArray, FloatArray] | None = None
+    ) -> tuple[Fraction, ...] | None:
+        """Sample anew and improve.
+
+        Parameters
+        ----------
+        deadline : Deadline
+        boxes : tuple of ndarray, shape (boxes, size_in), or None
+            Lower and upper ends of boxes to sample from; None means the whole domain.
+
+        Returns
+        -------
+        tuple of Fraction or None
+            Confirmed.
+        """
+        lower, upper = self.space.box
+        if boxes is not None:
+            chosen = self.rng.integers(len(boxes[0]), size=SAMPLES)
+            lower, upper = boxes[0][chosen], boxes[1][chosen]
+        count = max(POINTS, min(SAMPLES, SAMPLED_ENTRIES // max(self.network.size_in, 1)))
+        if boxes is not None:
+            lower, upper = lower[:count], upper[:count]
+        points = self.rng.uniform(lower, upper, size=(count, self.network.size_in))
+        return self._improve(self.space.project(points), deadline)
+
+    def _improve(self, points: FloatArray, deadline: Deadline) -> tuple[Fraction, ...] | None:
+        y = evaluate(self.network, points)
+        for target in self.targets:
+            value = target.excess(points, y).max(axis=1)
+            order = np.argsort(value, kind="stable")[:POINTS]
+            best, best_value = points[order], value[order]
+            for improve in (self._confirm_only, self._mutate, self._descend):
+                best, best_value = improve(target, best, best_value, deadline)
+                found = self._first_confirmed(best, target)
+                if found is not None or deadline.passed:
+                    return found
+        return None
+
+    def _confirm_only(
+        self, target: _Target, points: FloatArray, values: FloatArray, deadline: Deadline
+    ) -> tuple[FloatArray, FloatArray]:
+        return points, values
+
+    def _mutate(
+        self, target: _Target, points: FloatArray, values: FloatArray, deadline: Deadline
+    ) -> tuple[FloatArray, FloatArray]:
+        """Change about half of the coordinates of each point at random, by less and less, and keep what is better."""
+        width = self.space.box[1] - self.space.box[0]
+        for step in range(STEPS):
+            if deadline.passed or values.min() < 0:
+                break
+            change = self.rng.normal(size=points.shape) * width * (MUTATION * STEP_DECAY**step)
+            change[self.rng.random(points.shape) < 0.5] = 0.0
+            moved = self.space.project(points + change)
+            value = target.excess(moved, evaluate(self.network, moved)).max(axis=1)
+            better = value < values
+            points, values = np.where(better[:, None], moved, points), np.where(better, value, values)
+        return points, values
+
+    def _descend(
+        self, target: _Target, points: FloatArray, values: FloatArray, deadline: Deadline
+    ) -> tuple[FloatArray, FloatArray]:
+        """Follow the gradient of the worst atoms; half of the points by its signs, half along it."""
+        width = self.space.box[1] - self.space.box[0]
+        x = points
+        by_sign = (np.arange(len(x)) % 2 == 0)[:, None]
+        for step in range(STEPS):
+            excess = target.excess(x, evaluate(self.network, x))
+            value = excess.max(axis=1)
+            better = value < values
+            points, values = np.where(better[:, None], x, points), np.where(better, value, values)
+            if step == STEPS - 1 or deadline.passed or values.min() < 0:
+                break
+            weights = _soft_worst(excess)
+            gradient = input_gradient(self.network, x, weights @ target.output_rows) + weights @ target.input_rows
+            scaled = gradient * width
+            length = np.linalg.norm(scaled, axis=1, keepdims=True)
+            along = scaled / np.where(length > 0, length, 1.0)
+            # Two lengths of steps, for wide domains and for narrow valleys.
+            reach = np.where(np.arange(len(x)) % 4 < 2, *DESCENTS)[:, None] * STEP_DECAY**step
+            x = self.space.project(x - np.where(by_sign, np.sign(gradient), along) * width * reach)
+        return points, values
+
+    def _first_confirmed(self, points: FloatArray, target: _Target) -> tuple[Fraction, ...] | None:
+        """Spend exact checks on the points whose float values are within rounding of a violation."""
+        y = evaluate(self.network, points)
+        value = target.excess(points, y).max(axis=1)
+        scale = np.abs(y).max(initial=1.0) * np.abs(target.output_rows).sum(axis=1).max(initial=1.0) + 1.0
+        order = np.argsort(value, kind="stable")[:CONFIRMATIONS]
+        for point in points[order[value[order] <= NEARLY * scale]]:
+            found = confirm(self.network, self.region, point)
+            if found is not None:
+                return found
+        return None
+
+
+def falsify(
+    network: Network, region: Region, deadline: Deadline, seed: int = 0, rounds: int = 1
+) -> tuple[Fraction, ...] | None:
     """Look for a counterexample in a region.
 
     Parameters
@@ -157,40 +281,20 @@ def falsify(network: Network, region: Region, deadline: Deadline, seed: int = 0)
     region : Region
     deadline : Deadline
     seed : int
+    rounds : int
+        Rounds of random sampling after the first look.
 
     Returns
     -------
     tuple of Fraction or None
         A point that exact evaluation confirms; None says nothing.
     """
-    space = SearchSpace(region.domain)
-    starts = space.starts(np.random.default_rng(seed))
-    y = evaluate(network, starts)
-    for conjunction in region.unsafe:
-        if deadline.passed:
-            return None
-        if not conjunction:
-            continue
-        target = _Target.of(conjunction, network)
-        order = np.argsort(target.excess(starts, y).max(axis=1), kind="stable")
-        found = _first_confirmed(network, region, starts[order[:CONFIRMATIONS]], target)
-        if found is None:
-            polished = _descend(network, space, target, starts[order[:POINTS]], deadline)
-            found = _first_confirmed(network, region, polished[:CONFIRMATIONS], target)
-        if found is not None:
+    if () in region.unsafe:
+        return sample(region.domain, seed)
+    falsifier = Falsifier(network, region, seed)
+    found = falsifier.start(deadline)
+    for _ in range(rounds):
+        if found is not None or deadline.passed:
             return found
-    return None
-
-
-def _first_confirmed(
-    network: Network, region: Region, points: FloatArray, target: _Target
-) -> tuple[Fraction, ...] | None:
-    """Spend exact checks on the points whose float values are within rounding of a violation."""
-    y = evaluate(network, points)
-    scale = np.abs(y).max(initial=1.0) * np.abs(target.output_rows).sum(axis=1).max(initial=1.0) + 1.0
-    promising = target.excess(points, y).max(axis=1) <= 1e-9 * scale
-    for point in points[promising]:
-        found = confirm(network, region, point)
-        if found is not None:
-            return found
-    return None
+        found = falsifier.round(deadline)
+    return found

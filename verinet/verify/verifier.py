@@ -9,6 +9,7 @@ from verinet.bounds import InputSet, bound_network
 from verinet.errors import InputError
 from verinet.model import Domain, Monotone, Network, Property, Query, Reduction, Region, reduce_property
 from verinet.solve import Z3Backend, get
+from verinet.verify.branch import search_with_branching
 from verinet.verify.derivative import derivative_range
 from verinet.verify.falsify import falsify, sample
 from verinet.verify.finding import Finding, Outlook
@@ -26,6 +27,12 @@ FALSIFIER_SHARE = 0.2
 FALSIFIER_SECONDS = 10.0
 """And the most that it takes of a long one."""
 
+MOST_MOVING_INPUTS = 12
+"""Boxes halve one input at a time; beyond this many a MILP is the better bet."""
+
+FEW_UNSTABLE = 16
+"""A MILP with so few binaries takes a fraction of a second."""
+
 Engine = Callable[[Network, Region, VerifyOptions, Deadline], Finding]
 
 
@@ -33,7 +40,7 @@ def _smt_engine(network: Network, region: Region, options: VerifyOptions, deadli
     return search_with_smt(network, region, deadline)
 
 
-ENGINES: Mapping[str, Engine] = {"milp": search_with_milp, "smt": _smt_engine}
+ENGINES: Mapping[str, Engine] = {"branch": search_with_branching, "milp": search_with_milp, "smt": _smt_engine}
 """The engines by name; ``auto`` chooses among them."""
 
 
@@ -160,8 +167,7 @@ def _search(task: _Task) -> Verdict:
         point = _falsified(task)
         if point is not None:
             return task.violated(point, "falsifier", ("the falsifier found the counterexample",))
-    name = "milp" if task.options.engine == "auto" else task.options.engine
-    why = "auto: bounds and a MILP decide every network and domain" if task.options.engine == "auto" else "as requested"
+    name, why = _chosen(task)
     engine = f"{name} ({why})"
     findings: list[Finding] = []
     for region in task.regions:
@@ -182,6 +188,21 @@ def _search(task: _Task) -> Verdict:
     evidence = tuple(dict.fromkeys(sentence for f in findings for sentence in f.evidence))
     unstable = None if name == "smt" else sum(f.unstable or 0 for f in findings)
     return _confirmed(task, engine, evidence, unstable)
+
+
+def _chosen(task: _Task) -> tuple[str, str]:
+    """Return the engine, and why: branching where few inputs move, a MILP where few neurons are open or many move."""
+    if task.options.engine != "auto":
+        return task.options.engine, "as requested"
+    if len(task.reduction.copies) > 1:
+        return "milp", "auto: a comparison of two inputs touches its threshold, which boxes cannot"
+    moving = max(sum(low < high for low, high in zip(*r.domain.exact_box(), strict=True)) for r in task.regions)
+    if moving > MOST_MOVING_INPUTS:
+        return "milp", f"auto: {moving} inputs move, too many to split"
+    unstable = _unstable(task)
+    if unstable <= FEW_UNSTABLE:
+        return "milp", f"auto: {unstable} unstable neurons"
+    return "branch", f"auto: {moving} inputs move and {unstable} neurons are unstable"
 
 
 def _falsified(task: _Task) -> tuple[Fraction, ...] | None:

@@ -1,0 +1,207 @@
+"""Networks as flat arrays, for compiled kernels.
+
+All values of all nodes stand in one vector; inputs come first. A node is a slice of it and a kind; an affine node has
+maps, each dense or sparse, that read other slices.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from verinet.model import Affine, Dense, Input, LinearMap, Maximum, Network, Node, Relu
+from verinet.numeric import FloatArray, IntArray, gamma
+
+__all__ = ["MapKind", "NodeKind", "Tape", "make_tape"]
+
+
+class NodeKind(IntEnum):
+    """What a slice of the vector holds."""
+
+    INPUT = 0
+    AFFINE = 1
+    MAXIMUM = 2
+    """The largest of a group of entries and, for a ReLU, of zero."""
+
+
+class MapKind(IntEnum):
+    """How a map's weights are stored."""
+
+    DENSE = 0
+    SPARSE = 1
+
+
+class Tape(NamedTuple):
+    """A network for the kernels; every field is an array or a number, so that compiled code can take it.
+
+    Attributes
+    ----------
+    kind, start, size : ndarray of int, shape (nodes,)
+        Kind of each node, and its slice of the vector.
+    refine : ndarray of int, shape (nodes,)
+        For an affine node: the node that takes its maximum, whose open entries are worth a backward pass; -1 for none.
+    floor : ndarray of float, shape (nodes,)
+        For a maximum: zero for a ReLU, ``-inf`` otherwise.
+    first_map : ndarray of int, shape (nodes + 1,)
+        Maps ``first_map[j]:first_map[j + 1]`` belong to node j.
+    map_kind, map_source, map_width, map_weights, map_offsets : ndarray of int, shape (maps,)
+        Kind; slice that the map reads; where its weights begin; where its row offsets begin (sparse only).
+    weights : ndarray of float
+        Row by row for dense maps, entry by entry for sparse ones.
+    columns : ndarray of int
+        Column of each sparse weight, at the weight's place.
+    offsets : ndarray of int
+        Row offsets of sparse maps and group offsets of maxima.
+    group : ndarray of int, shape (nodes,)
+        For a maximum: where its group offsets begin in `offsets`; they count from the beginning of `members`.
+    members : ndarray of int
+        Entries of the vector, group after group.
+    bias : ndarray of float, shape (total,)
+    inputs, total : int
+        Length of the input vector and of the whole.
+    gamma : float
+        A bound on the relative rounding error of any sum that the kernels take.
+    """
+
+    kind: IntArray
+    start: IntArray
+    size: IntArray
+    refine: IntArray
+    floor: FloatArray
+    first_map: IntArray
+    map_kind: IntArray
+    map_source: IntArray
+    map_width: IntArray
+    map_weights: IntArray
+    map_offsets: IntArray
+    weights: FloatArray
+    columns: IntArray
+    offsets: IntArray
+    group: IntArray
+    members: IntArray
+    bias: FloatArray
+    inputs: int
+    total: int
+    gamma: float
+
+
+class _Writer:
+    """Gathers the flat arrays of a tape."""
+
+    def __init__(self, starts: dict[str, int]) -> None:
+        self.starts = starts
+        self.maps: list[tuple[int, int, int, int, int]] = []
+        self.weights: list[FloatArray] = []
+        self.columns: list[IntArray] = []
+        self.offsets: list[IntArray] = []
+        self.members: list[IntArray] = []
+        self.placed, self.offset_count, self.member_count = 0, 0, 0
+
+    def add_map(self, linear_map: LinearMap, source: str) -> None:
+        kind = MapKind.DENSE if isinstance(linear_map, Dense) else MapKind.SPARSE
+        offsets_at = self.offset_count
+        if kind is MapKind.DENSE:
+            weights = np.ascontiguousarray(linear_map.weights, dtype=np.float64).ravel()
+            columns = np.zeros(len(weights), dtype=np.int64)
+        else:
+            sparse = linear_map.to_sparse()
+            weights, columns = sparse.weights, sparse.columns
+            self.offsets.append(sparse.offsets)
+            self.offset_count += len(sparse.offsets)
+        self.maps.append((int(kind), self.starts[source], linear_map.size_in, self.placed, offsets_at))
+        self.weights.append(np.asarray(weights, dtype=np.float64))
+        self.columns.append(np.asarray(columns, dtype=np.int64))
+        self.placed += len(weights)
+
+    def add_groups(self, offsets: IntArray, members: IntArray) -> int:
+        at = self.offset_count
+        self.offsets.append(np.asarray(offsets, dtype=np.int64) + self.member_count)
+        self.members.append(np.asarray(members, dtype=np.int64))
+        self.offset_count += len(offsets)
+        self.member_count += len(members)
+        return at
+
+
+def _groups(node: Node, source: int) -> tuple[IntArray, IntArray, float]:
+    """Return a maximum's group offsets, members as entries of the vector, and its floor."""
+    if isinstance(node.op, Relu):
+        size = node.op.size
+        return np.arange(size + 1), source + np.arange(size), 0.0
+    assert isinstance(node.op, Maximum)
+    return node.op.offsets, source + node.op.members, -np.inf
+
+
+def make_tape(network: Network) -> Tape:
+    """Flatten a network.
+
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    Tape
+        Its nodes are the network's, inputs first.
+    """
+    nodes = sorted(network.nodes, key=lambda node: not isinstance(node.op, Input))
+    number = {node.name: j for j, node in enumerate(nodes)}
+    starts: dict[str, int] = {}
+    total = 0
+    for node in nodes:
+        starts[node.name] = total
+        total += node.op.size_out
+    writer = _Writer(starts)
+    count = len(nodes)
+    kind, refine, group = (np.full(count, value, dtype=np.int64) for value in (NodeKind.AFFINE, -1, 0))
+    floor, bias = np.full(count, -np.inf), np.zeros(total)
+    first_map = np.zeros(count + 1, dtype=np.int64)
+    addends = {node.name: 1 for node in nodes}
+    for j, node in enumerate(nodes):
+        op, start = node.op, starts[node.name]
+        if isinstance(op, Input):
+            kind[j] = NodeKind.INPUT
+        elif isinstance(op, Affine):
+            bias[start : start + op.size_out] = op.bias
+            for linear_map, source in zip(op.maps, node.arguments, strict=True):
+                writer.add_map(linear_map, source)
+                addends[source] += linear_map.longest_column
+        else:
+            source = node.arguments[0]
+            kind[j] = NodeKind.MAXIMUM
+            offsets, members, floor[j] = _groups(node, starts[source])
+            group[j] = writer.add_groups(offsets, members)
+            addends[source] += len(members)
+            argument = network.by_name[source]
+            reads_inputs = all(isinstance(network.by_name[name].op, Input) for name in argument.arguments)
+            # The interval of one affine map of the inputs is exact already.
+            if isinstance(argument.op, Affine) and not reads_inputs:
+                refine[number[source]] = j
+        first_map[j + 1] = len(writer.maps)
+    maps = np.array(writer.maps, dtype=np.int64).reshape(-1, 5)
+    return Tape(
+        kind,
+        np.array([starts[node.name] for node in nodes]),
+        np.array([node.op.size_out for node in nodes]),
+        refine,
+        floor,
+        first_map,
+        maps[:, 0].copy(),
+        maps[:, 1].copy(),
+        maps[:, 2].copy(),
+        maps[:, 3].copy(),
+        maps[:, 4].copy(),
+        np.concatenate([np.zeros(0), *writer.weights]),
+        _joined(writer.columns),
+        _joined(writer.offsets),
+        group,
+        _joined(writer.members),
+        bias,
+        network.size_in,
+        total,
+        # Twice what the longest sum of products needs: sums of error terms are rounded too.
+        2.0 * gamma(total + max(addends.values()) + 8),
+    )
+
+
+def _joined(parts: list[IntArray]) -> IntArray:
+    return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
