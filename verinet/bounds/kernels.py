@@ -1,7 +1,8 @@
 """Compiled bounds over a box: interval and backward linear relaxation, rounding-safe.
 
-The same mathematics as `verinet.bounds.backward`, one row at a time over flat arrays: only entries that are still open
-under the bounds they start from are recomputed, and entries whose coefficient is zero (inactive neurons) are skipped.
+The same mathematics as `verinet.bounds.backward`, over flat arrays: only entries that are still open under the bounds
+they start from are recomputed. Functionals are pulled back in blocks, one column each; entries that no functional of
+the block reads (inactive neurons) are left out of the matrix products.
 
 Soundness: coefficients are floats and taken as the exact coefficients of the next functional. Each row gathers
 ``|coefficient| * reach`` for every entry it passes, where reach bounds the sum of the magnitudes that the entry's
@@ -18,7 +19,10 @@ import numpy as np
 from verinet.bounds.tape import Tape
 from verinet.numeric import FloatArray, IntArray
 
-__all__ = ["Lines", "Work", "bound_box", "evaluate_point", "make_work", "pull_row"]
+__all__ = ["BLOCK", "Lines", "Work", "block_minimum", "bound_box", "evaluate_point", "make_work", "pull_block"]
+
+BLOCK = 64
+"""Functionals that are pulled back together."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -29,6 +33,9 @@ def jit(function: Function) -> Function:
     return cast(Function, compiled)
 
 
+FEW = 4
+"""Up to so many functionals a matrix product is done by hand."""
+
 INPUT, AFFINE, MAXIMUM = 0, 1, 2
 DENSE = 0
 TINY = float(np.finfo(np.float64).tiny)
@@ -36,11 +43,13 @@ ROUNDOFF = 2.0**-53
 
 
 class Lines(NamedTuple):
-    """For each entry of a maximum: a line below and one above it, ``slope * value[index] + intercept``."""
+    """For each entry of a maximum: a line below and one above it, ``slope * value[index] + intercept``.
+
+    The line below goes through the origin.
+    """
 
     low_index: IntArray
     low_slope: FloatArray
-    low_intercept: FloatArray
     high_index: IntArray
     high_slope: FloatArray
     high_intercept: FloatArray
@@ -55,10 +64,16 @@ class Work(NamedTuple):
         Bounds of every entry: on entry those that are known, on return those that were found.
     magnitude, reach : ndarray of float, shape (total,)
         Largest absolute value of each entry, and of the terms that its products sum up.
-    row : ndarray of float, shape (total,)
-        Coefficients of the functional that is being pulled back; all zero between passes.
-    open : ndarray of int, shape (total,)
-        Which entries of a maximum's argument are worth a backward pass.
+    block : ndarray of float, shape (total, BLOCK)
+        Coefficients of the functionals that are being pulled back, one a column; all zero between passes.
+    constants, slacks, minima : ndarray of float, shape (BLOCK,)
+        What a pass finds for each functional.
+    gathered, alive_weights, product : ndarray of float
+        Room for the matrix products of a pass.
+    alive, open : ndarray of int, shape (total,)
+        Entries that some functional reads; entries of a maximum's argument that are worth a backward pass.
+    cost : ndarray of float, shape (1,)
+        Products that backward passes have taken so far: a measure of work that every machine agrees on.
     lines : Lines
     """
 
@@ -66,38 +81,64 @@ class Work(NamedTuple):
     upper: FloatArray
     magnitude: FloatArray
     reach: FloatArray
-    row: FloatArray
+    block: FloatArray
+    constants: FloatArray
+    slacks: FloatArray
+    minima: FloatArray
+    gathered: FloatArray
+    alive_weights: FloatArray
+    product: FloatArray
+    alive: IntArray
     open: IntArray
+    cost: FloatArray
     lines: Lines
 
 
 def make_work(tape: Tape) -> Work:
     """Allocate the buffers for a tape; bounds start infinite."""
-    floats = [np.zeros(tape.total) for _ in range(7)]
+    total = tape.total
+    dense = tape.map_kind == DENSE
+    users = np.repeat(np.arange(len(tape.kind)), np.diff(tape.first_map))
+    widest = int(tape.map_width[dense].max(initial=1))
+    tallest = int(tape.size[users[dense]].max(initial=1))
+    largest = int((tape.map_width[dense] * tape.size[users[dense]]).max(initial=1))
     lines = Lines(
-        np.zeros(tape.total, dtype=np.int64),
-        floats[0],
-        floats[1],
-        np.zeros(tape.total, dtype=np.int64),
-        floats[2],
-        floats[3],
+        np.zeros(total, dtype=np.int64),
+        np.zeros(total),
+        np.zeros(total, dtype=np.int64),
+        np.zeros(total),
+        np.zeros(total),
     )
     return Work(
-        np.full(tape.total, -np.inf),
-        np.full(tape.total, np.inf),
-        floats[4],
-        floats[5],
-        floats[6],
-        np.zeros(tape.total, dtype=np.int64),
+        np.full(total, -np.inf),
+        np.full(total, np.inf),
+        np.zeros(total),
+        np.zeros(total),
+        np.zeros((total, BLOCK)),
+        np.zeros(BLOCK),
+        np.zeros(BLOCK),
+        np.zeros(BLOCK),
+        np.zeros(tallest * BLOCK),
+        np.zeros(largest),
+        np.zeros(widest * BLOCK),
+        np.zeros(total, dtype=np.int64),
+        np.zeros(total, dtype=np.int64),
+        np.zeros(1),
         lines,
     )
 
 
 @jit
-def _affine_interval(tape: Any, work: Any, node: int) -> None:
-    """Intersect the bounds of an affine node with its interval image, and note its reach."""
+def _affine_interval(tape: Any, work: Any, node: int, fresh: bool) -> None:
+    """Intersect the bounds of an affine node with its interval image; if fresh, note its reach.
+
+    Entries that a ReLU alone reads and whose sign is known are left as they are: tighter bounds would change nothing.
+    """
     start, size = tape.start[node], tape.size[node]
+    skips = not fresh and tape.sole_user[node] >= 0 and tape.floor[tape.sole_user[node]] == 0.0
     for t in range(size):
+        if skips and (work.lower[start + t] >= 0.0 or work.upper[start + t] <= 0.0):
+            continue
         low, high, reach = tape.bias[start + t], tape.bias[start + t], abs(tape.bias[start + t])
         for m in range(tape.first_map[node], tape.first_map[node + 1]):
             source = tape.map_source[m]
@@ -127,8 +168,8 @@ def _affine_interval(tape: Any, work: Any, node: int) -> None:
             work.lower[i] = low - slack
         if high + slack < work.upper[i]:
             work.upper[i] = high + slack
-        work.reach[i] = reach
-        work.magnitude[i] = max(abs(work.lower[i]), abs(work.upper[i]))
+        if fresh:
+            work.reach[i] = reach
 
 
 @jit
@@ -160,7 +201,6 @@ def _relax_maximum(tape: Any, work: Any, node: int) -> None:
             intercept = max(second - slope * low, (1.0 - slope) * high)
             intercept += 8.0 * ROUNDOFF * (abs(second) + abs(low) + abs(high)) + TINY
         lines.high_slope[i], lines.high_intercept[i] = slope, intercept
-        lines.low_intercept[i] = 0.0
         if low_index >= 0:
             lines.low_index[i], lines.low_slope[i] = low_index, 1.0
         else:
@@ -168,7 +208,6 @@ def _relax_maximum(tape: Any, work: Any, node: int) -> None:
             lines.low_index[i] = high_index
             steep = high > -low
             lines.low_slope[i] = 1.0 if steep else 0.0
-            lines.low_intercept[i] = 0.0
         work.lower[i] = max(work.lower[i], best_low)
         work.upper[i] = min(work.upper[i], max(best_high, tape.floor[node]))
         work.magnitude[i] = max(abs(work.lower[i]), abs(work.upper[i]))
@@ -176,79 +215,154 @@ def _relax_maximum(tape: Any, work: Any, node: int) -> None:
 
 
 @jit
-def _pull_affine(tape: Any, row: FloatArray, node: int) -> None:
-    """Replace a functional of an affine node's entries by one of its arguments' entries."""
-    start, size = tape.start[node], tape.size[node]
-    for m in range(tape.first_map[node], tape.first_map[node + 1]):
-        source = tape.map_source[m]
-        if tape.map_kind[m] == DENSE:
-            width = tape.map_width[m]
-            target = row[source : source + width]
-            for t in range(size):
-                v = row[start + t]
-                if v != 0.0:
-                    weights = tape.weights[tape.map_weights[m] + t * width : tape.map_weights[m] + (t + 1) * width]
-                    for c in range(width):
-                        target[c] += v * weights[c]
-        else:
-            for t in range(size):
-                v = row[start + t]
-                if v != 0.0:
-                    at = tape.map_offsets[m] + t
-                    for k in range(tape.map_weights[m] + tape.offsets[at], tape.map_weights[m] + tape.offsets[at + 1]):
-                        row[source + tape.columns[k]] += v * tape.weights[k]
+def _gather(block: FloatArray, start: int, size: int, count: int, alive: IntArray) -> int:
+    """List the entries of a slice that some functional reads; return how many."""
+    found = 0
+    for t in range(size):
+        for r in range(count):
+            if block[start + t, r] != 0.0:
+                alive[found] = t
+                found += 1
+                break
+    return found
 
 
 @jit
-def pull_row(tape: Any, work: Any, node: int) -> tuple[float, float]:
-    """Pull the functional in `work.row` back from a node to the inputs.
+def _pull_dense(tape: Any, work: Any, m: int, start: int, count: int, found: int) -> None:
+    """Add ``W.T @ block[alive]`` to the slice that a dense map reads."""
+    width, source, at = tape.map_width[m], tape.map_source[m], tape.map_weights[m]
+    work.cost[0] += float(found * width * count)
+    if count <= FEW:
+        _pull_few(tape, work, m, start, count, found)
+        return
+    gathered = work.gathered[: found * count].reshape((found, count))
+    weights = work.alive_weights[: found * width].reshape((found, width))
+    for k in range(found):
+        t = work.alive[k]
+        weights[k] = tape.weights[at + t * width : at + (t + 1) * width]
+        gathered[k] = work.block[start + t, :count]
+    product = work.product[: width * count].reshape((width, count))
+    np.dot(weights.T, gathered, product)
+    for c in range(width):
+        for r in range(count):
+            work.block[source + c, r] += product[c, r]
+
+
+@jit
+def _pull_few(tape: Any, work: Any, m: int, start: int, count: int, found: int) -> None:
+    """Do the same row by row, where a call for a matrix product would take longer than the product."""
+    width, source, at = tape.map_width[m], tape.map_source[m], tape.map_weights[m]
+    for r in range(count):
+        product = work.product[:width]
+        product[:] = 0.0
+        for k in range(found):
+            t = work.alive[k]
+            v = work.block[start + t, r]
+            if v != 0.0:
+                weights = tape.weights[at + t * width : at + (t + 1) * width]
+                for c in range(width):
+                    product[c] += v * weights[c]
+        for c in range(width):
+            work.block[source + c, r] += product[c]
+
+
+@jit
+def _pull_sparse(tape: Any, work: Any, m: int, start: int, count: int, found: int) -> None:
+    """Add the same for a sparse map, entry by entry."""
+    source, block = tape.map_source[m], work.block
+    for k in range(found):
+        t = work.alive[k]
+        first = tape.map_weights[m] + tape.offsets[tape.map_offsets[m] + t]
+        last = tape.map_weights[m] + tape.offsets[tape.map_offsets[m] + t + 1]
+        for e in range(first, last):
+            w, c = tape.weights[e], source + tape.columns[e]
+            for r in range(count):
+                block[c, r] += w * block[start + t, r]
+        work.cost[0] += float((last - first) * count)
+
+
+@jit
+def pull_block(tape: Any, work: Any, node: int, count: int) -> None:
+    """Pull the functionals in the first columns of `work.block` back from a node to the inputs.
 
     Parameters
     ----------
     tape : Tape
     work : Work
-        Its lines are set for every maximum before the node; `row` holds the functional of the node's entries.
+        Its lines are set for every maximum before the node; `block` holds functionals of the node's entries.
     node : int
+    count : int
+        Number of functionals.
 
-    Returns
-    -------
-    constant, slack : float
-        Over the box, the functional is at least ``row[:inputs] . x + constant - slack``; the rest of `row` is zero.
+    Notes
+    -----
+    On return functional r is at least ``block[:inputs, r] . x + constants[r] - slacks[r]`` over the box. The rest of
+    the block is zero again; the caller clears the inputs' part.
     """
-    row, lines = work.row, work.lines
-    constant, total = 0.0, 0.0
+    block, lines, constants, slacks = work.block, work.lines, work.constants, work.slacks
+    constants[:count] = 0.0
+    slacks[:count] = 0.0
     for j in range(node, -1, -1):
-        start, size = tape.start[j], tape.size[j]
         if tape.kind[j] == INPUT:
             continue
-        for i in range(start, start + size):
-            v = row[i]
-            total += abs(v) * work.reach[i]
+        start, size = tape.start[j], tape.size[j]
+        found = _gather(block, start, size, count, work.alive)
+        if found == 0:
+            continue
+        for k in range(found):
+            i = start + work.alive[k]
+            reach = work.reach[i]
+            for r in range(count):
+                slacks[r] += abs(block[i, r]) * reach
         if tape.kind[j] == AFFINE:
-            for i in range(start, start + size):
-                constant += row[i] * tape.bias[i]
-            _pull_affine(tape, row, j)
+            for k in range(found):
+                i = start + work.alive[k]
+                for r in range(count):
+                    constants[r] += block[i, r] * tape.bias[i]
+            for m in range(tape.first_map[j], tape.first_map[j + 1]):
+                if tape.map_kind[m] == DENSE:
+                    _pull_dense(tape, work, m, start, count, found)
+                else:
+                    _pull_sparse(tape, work, m, start, count, found)
         else:
-            for i in range(start, start + size):
-                v = row[i]
-                if v > 0.0:
-                    row[lines.low_index[i]] += v * lines.low_slope[i]
-                elif v < 0.0:
-                    row[lines.high_index[i]] += v * lines.high_slope[i]
-                    constant += v * lines.high_intercept[i]
-        row[start : start + size] = 0.0
-    return constant, tape.gamma * total + TINY
+            for k in range(found):
+                i = start + work.alive[k]
+                low, low_slope = lines.low_index[i], lines.low_slope[i]
+                high, high_slope, intercept = lines.high_index[i], lines.high_slope[i], lines.high_intercept[i]
+                for r in range(count):
+                    v = block[i, r]
+                    block[low, r] += max(v, 0.0) * low_slope
+                    block[high, r] += min(v, 0.0) * high_slope
+                    constants[r] += min(v, 0.0) * intercept
+        for k in range(found):
+            block[start + work.alive[k], :count] = 0.0
+    for r in range(count):
+        slacks[r] = tape.gamma * slacks[r] + TINY
 
 
 @jit
-def row_minimum(tape: Any, work: Any, constant: float, slack: float) -> float:
-    """Return the minimum of ``row . x + constant - slack`` over the box in `work.lower`, `work.upper`; safe."""
-    value, reach = 0.0, abs(constant)
+def block_minimum(tape: Any, work: Any, count: int) -> None:
+    """Set `work.minima` to safe minima of the pulled-back functionals over the box, and clear the block.
+
+    Parameters
+    ----------
+    tape : Tape
+    work : Work
+    count : int
+    """
+    minima, slacks = work.minima, work.slacks
+    for r in range(count):
+        minima[r] = work.constants[r]
+        slacks[r] += tape.gamma * abs(work.constants[r]) + TINY
     for i in range(tape.inputs):
-        a, b = work.row[i] * work.lower[i], work.row[i] * work.upper[i]
-        value += min(a, b)
-        reach += max(abs(a), abs(b))
-    return float(value + constant - slack - tape.gamma * reach - TINY)
+        low, high, magnitude = work.lower[i], work.upper[i], work.magnitude[i]
+        for r in range(count):
+            v = work.block[i, r]
+            minima[r] += min(v * low, v * high)
+            slacks[r] += tape.gamma * abs(v) * magnitude
+            work.block[i, r] = 0.0
+    for r in range(count):
+        minima[r] -= slacks[r]
 
 
 @jit
@@ -274,28 +388,44 @@ def _mark_open(tape: Any, work: Any, node: int, user: int) -> None:
 
 @jit
 def _refine(tape: Any, work: Any, node: int) -> None:
-    """Tighten the open entries of a node by a backward pass for each end."""
+    """Tighten the open entries of a node: first all lower ends, then the upper ends of those still open."""
     _mark_open(tape, work, node, tape.refine[node])
-    for i in range(tape.start[node], tape.start[node] + tape.size[node]):
-        if work.open[i] == 0:
-            continue
-        for sign in (1.0, -1.0):
-            work.row[i] = sign
-            constant, slack = pull_row(tape, work, node)
-            bound = row_minimum(tape, work, constant, slack)
-            work.row[: tape.inputs] = 0.0
-            if sign > 0 and bound > work.lower[i]:
-                work.lower[i] = bound
-                if bound >= 0.0 and tape.floor[tape.refine[node]] == 0.0:
-                    break
-            if sign < 0 and -bound < work.upper[i]:
-                work.upper[i] = -bound
-        work.magnitude[i] = max(abs(work.lower[i]), abs(work.upper[i]))
+    floor = tape.floor[tape.refine[node]]
+    end = tape.start[node] + tape.size[node]
+    for sign in (1.0, -1.0):
+        i = tape.start[node]
+        while i < end:
+            count, first = 0, i
+            while i < end and count < BLOCK:
+                if work.open[i]:
+                    work.block[i, count] = sign
+                    count += 1
+                i += 1
+            if count == 0:
+                break
+            pull_block(tape, work, node, count)
+            block_minimum(tape, work, count)
+            column = 0
+            for k in range(first, i):
+                if not work.open[k]:
+                    continue
+                bound = work.minima[column]
+                column += 1
+                if sign > 0 and bound > work.lower[k]:
+                    work.lower[k] = bound
+                    # A ReLU that is active for sure needs no upper end.
+                    if floor == 0.0 and bound >= 0.0:
+                        work.open[k] = 0
+                if sign < 0 and -bound < work.upper[k]:
+                    work.upper[k] = -bound
+                work.magnitude[k] = max(abs(work.lower[k]), abs(work.upper[k]))
 
 
 @jit
-def bound_box(tape: Any, work: Any, last: int) -> bool:
+def bound_box(tape: Any, work: Any, last: int, fresh: bool) -> bool:
     """Bound every entry of the nodes before `last` over the box in the first entries of `work.lower`, `work.upper`.
+
+    The first box must contain all later ones and be `fresh`: the reach that is noted then serves them too.
 
     Parameters
     ----------
@@ -304,19 +434,20 @@ def bound_box(tape: Any, work: Any, last: int) -> bool:
         The bounds of later entries are taken as known (infinite for none) and tightened.
     last : int
         The node to stop before.
+    fresh : bool
 
     Returns
     -------
     bool
         False if bounds crossed, which sound bounds of a box that holds a point never do.
     """
-    for i in range(tape.inputs):
-        work.magnitude[i] = max(abs(work.lower[i]), abs(work.upper[i]))
     for j in range(last):
         if tape.kind[j] == AFFINE:
-            _affine_interval(tape, work, j)
-            if tape.refine[j] >= 0:
-                _refine(tape, work, j)
+            _affine_interval(tape, work, j, fresh)
+        for i in range(tape.start[j], tape.start[j] + tape.size[j]):
+            work.magnitude[i] = max(abs(work.lower[i]), abs(work.upper[i]))
+        if tape.refine[j] >= 0:
+            _refine(tape, work, j)
         elif tape.kind[j] == MAXIMUM:
             _relax_maximum(tape, work, j)
         for i in range(tape.start[j], tape.start[j] + tape.size[j]):

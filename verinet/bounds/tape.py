@@ -40,6 +40,8 @@ class Tape(NamedTuple):
         Kind of each node, and its slice of the vector.
     refine : ndarray of int, shape (nodes,)
         For an affine node: the node that takes its maximum, whose open entries are worth a backward pass; -1 for none.
+    sole_user : ndarray of int, shape (nodes,)
+        The maximum that takes a node, if nothing else does and it is no output; -1 otherwise.
     floor : ndarray of float, shape (nodes,)
         For a maximum: zero for a ReLU, ``-inf`` otherwise.
     first_map : ndarray of int, shape (nodes + 1,)
@@ -67,6 +69,7 @@ class Tape(NamedTuple):
     start: IntArray
     size: IntArray
     refine: IntArray
+    sole_user: IntArray
     floor: FloatArray
     first_map: IntArray
     map_kind: IntArray
@@ -152,7 +155,7 @@ def make_tape(network: Network) -> Tape:
         total += node.op.size_out
     writer = _Writer(starts)
     count = len(nodes)
-    kind, refine, group = (np.full(count, value, dtype=np.int64) for value in (NodeKind.AFFINE, -1, 0))
+    kind, refine, sole_user, group = (np.full(count, v, dtype=np.int64) for v in (NodeKind.AFFINE, -1, -1, 0))
     floor, bias = np.full(count, -np.inf), np.zeros(total)
     first_map = np.zeros(count + 1, dtype=np.int64)
     addends = {node.name: 1 for node in nodes}
@@ -172,6 +175,8 @@ def make_tape(network: Network) -> Tape:
             group[j] = writer.add_groups(offsets, members)
             addends[source] += len(members)
             argument = network.by_name[source]
+            if network.graph.out_degree(source) == 1 and source not in network.outputs:
+                sole_user[number[source]] = j
             reads_inputs = all(isinstance(network.by_name[name].op, Input) for name in argument.arguments)
             # The interval of one affine map of the inputs is exact already.
             if isinstance(argument.op, Affine) and not reads_inputs:
@@ -183,6 +188,7 @@ def make_tape(network: Network) -> Tape:
         np.array([starts[node.name] for node in nodes]),
         np.array([node.op.size_out for node in nodes]),
         refine,
+        sole_user,
         floor,
         first_map,
         maps[:, 0].copy(),

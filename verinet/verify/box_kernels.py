@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from verinet.bounds.kernels import TINY, bound_box, evaluate_point, jit, pull_row
+from verinet.bounds.kernels import BLOCK, TINY, bound_box, evaluate_point, jit, pull_block
 from verinet.numeric import FloatArray, IntArray
 
 __all__ = ["Cases", "Event", "Stack", "explore"]
@@ -105,6 +105,7 @@ def _combine(
     rows: FloatArray,
     constants: FloatArray,
     weights: FloatArray,
+    slopes: FloatArray,
     sum_row: FloatArray,
     point: FloatArray,
 ) -> float:
@@ -133,26 +134,24 @@ def _combine(
         value -= tape.gamma * reach
         best = max(best, value)
         if best > 0.0:
-            return best
+            return float(best)
         largest = 0.0
         for k in range(count):
             slope = constants[k]
             for i in range(tape.inputs):
                 slope += rows[k, i] * point[i]
-            work.row[k] = slope
+            slopes[k] = slope
             largest = max(largest, abs(slope))
         if largest == 0.0:
             break
         total = 0.0
         rate = 4.0 / (1.0 + 0.25 * step)
         for k in range(count):
-            weights[k] *= np.exp(rate * work.row[k] / largest)
+            weights[k] *= np.exp(rate * slopes[k] / largest)
             total += weights[k]
         for k in range(count):
             weights[k] /= total
-            work.row[k] = 0.0
-    work.row[:count] = 0.0
-    return best
+    return float(best)
 
 
 @jit
@@ -174,7 +173,7 @@ def _split_at(low: float, high: float, integral: int) -> float:
         inside = low <= middle < high
     else:
         inside = low < middle < high
-    return middle if inside else np.nan
+    return float(middle) if inside else np.nan
 
 
 @jit
@@ -193,6 +192,42 @@ def _push(
 
 
 @jit
+def _pull_atoms(
+    tape: Any, work: Any, cases: Any, solved: IntArray, wanted: IntArray, rows: FloatArray, constants: FloatArray
+) -> None:
+    """Write each atom of the open cases as a linear function of the inputs that is never above it over the box."""
+    last = len(tape.kind) - 1
+    start, size = tape.start[last], tape.size[last]
+    wanted[:] = 0
+    for case in range(len(cases.first) - 1):
+        if not solved[case]:
+            for k in range(cases.first[case], cases.first[case + 1]):
+                wanted[cases.rows[k]] = 1
+    row = 0
+    while row < size:
+        count, first = 0, row
+        while row < size and count < BLOCK:
+            if wanted[row]:
+                work.block[start + row, count] = 1.0
+                work.reach[start + row] = _atom_reach(tape, work, last, row)
+                count += 1
+            row += 1
+        if count == 0:
+            return
+        pull_block(tape, work, last, count)
+        column = 0
+        for k in range(first, row):
+            if wanted[k]:
+                constants[k] = work.constants[column] - work.slacks[column]
+                # The difference itself rounds.
+                constants[k] -= tape.gamma * (abs(work.constants[column]) + work.slacks[column])
+                for i in range(tape.inputs):
+                    rows[k, i] = work.block[i, column]
+                    work.block[i, column] = 0.0
+                column += 1
+
+
+@jit
 def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bool) -> int:
     """Work on the stack until it is empty, the quota is used up, or exact code is needed.
 
@@ -201,6 +236,7 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
     tape : Tape
         Its last node's entries are the atoms.
     work : Work
+        Has seen the whole box, fresh: see `bound_box`.
     cases : Cases
     stack : Stack
     quota : int
@@ -215,13 +251,14 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
         on top of the stack.
     """
     last = len(tape.kind) - 1
-    atoms = tape.start[last]
     longest = 0
     count = len(cases.first) - 1
     for k in range(count):
         longest = max(longest, cases.first[k + 1] - cases.first[k])
     rows, constants = np.zeros((longest, tape.inputs)), np.zeros(longest)
-    weights, sum_row = np.zeros(longest), np.zeros(tape.inputs)
+    weights, slopes, sum_row = np.zeros(longest), np.zeros(longest), np.zeros(tape.inputs)
+    wanted = np.zeros(tape.size[last], dtype=np.int64)
+    atom_rows, atom_constants = np.zeros((tape.size[last], tape.inputs)), np.zeros(tape.size[last])
     score, toward, solved = np.zeros(tape.inputs), np.zeros(tape.inputs), np.zeros(count, dtype=np.int64)
     for looked in range(quota):
         if stack.state[0] == 0:
@@ -236,11 +273,12 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
         solved[:] = stack.refuted[top]
         depth = stack.depth[top]
         stack.state[3] = max(stack.state[3], depth)
-        if not bound_box(tape, work, last):
+        if not bound_box(tape, work, last, False):
             stack.state[0] = top + 1
             return CONTRADICTION
         score[:] = 0.0
         left, lowest = 0, np.inf
+        _pull_atoms(tape, work, cases, solved, wanted, atom_rows, atom_constants)
         for case in range(count):
             if solved[case]:
                 continue
@@ -248,12 +286,7 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
             size = cases.first[case + 1] - cases.first[case]
             for k in range(size):
                 row = cases.rows[cases.first[case] + k]
-                work.row[atoms + row] = 1.0
-                work.reach[atoms + row] = _atom_reach(tape, work, last, row)
-                constant, slack = pull_row(tape, work, last)
-                rows[k] = work.row[: tape.inputs]
-                work.row[: tape.inputs] = 0.0
-                constants[k] = constant - slack
+                rows[k], constants[k] = atom_rows[row], atom_constants[row]
                 bound = _lowest(tape, work, rows[k], constants[k], stack.point)
                 if bound > 0.0 or (bound >= 0.0 and cases.strict[row]):
                     refuted = True
@@ -261,7 +294,7 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
                 if bound > value:
                     value = bound
             if not refuted and size > 1:
-                value = _combine(tape, work, rows[:size], constants[:size], weights, sum_row, stack.point)
+                value = _combine(tape, work, rows[:size], constants[:size], weights, slopes, sum_row, stack.point)
                 refuted = value > 0.0
             if refuted:
                 solved[case] = 1

@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from verinet.bounds import InputSet, NetworkBounds, bound_network
-from verinet.bounds.kernels import Work, make_work
+from verinet.bounds.kernels import Work, bound_box, make_work
 from verinet.bounds.tape import Tape, make_tape
 from verinet.model import Affine, Atom, Dense, Domain, LinearExpression, Network, Node, Region, Side, Symbol
 from verinet.numeric import FloatArray
@@ -29,8 +29,9 @@ __all__ = ["search_with_branching"]
 FIRST_QUOTA, LARGEST_QUOTA = 32, 1024
 """Boxes a thread looks at in the first round, and in later ones."""
 
-FALSIFIER_BOXES = 1024
-"""Boxes before the falsifier's first round beside the search; each later one comes after twice as many."""
+FIRST_RATIO, LAST_RATIO, RATIO_GROWTH = 1.0, 10.0, 1.25
+"""Products that boxes get for each one of the falsifier, whose products are the faster ones: most counterexamples are
+found early, so the falsifier's share shrinks from turn to turn."""
 
 FIRST_CAPACITY = 256
 """Boxes that a stack has room for at first."""
@@ -46,8 +47,12 @@ class _Thread:
     """Whether the box on top gave a point that turned out to be no counterexample."""
 
     @classmethod
-    def start(cls, tape: Tape, cases: int) -> "_Thread":
-        return cls(make_work(tape), _make_stack(tape.total, cases, FIRST_CAPACITY))
+    def start(cls, tape: Tape, cases: int, lower: FloatArray, upper: FloatArray) -> "_Thread":
+        """Make a thread that has seen the whole box."""
+        work = make_work(tape)
+        work.lower[: tape.inputs], work.upper[: tape.inputs] = lower, upper
+        bound_box(tape, work, len(tape.kind) - 1, True)
+        return cls(work, _make_stack(tape.total, cases, FIRST_CAPACITY))
 
     @property
     def boxes(self) -> int:
@@ -205,20 +210,24 @@ def thread_count(requested: int) -> int:
 
 @dataclass(eq=False)
 class _Watch:
-    """Runs the falsifier beside the search, more rarely as it goes on.
+    """Runs the falsifier beside the search, for a fixed share of the work.
 
-    Its turns are counted in boxes, not in seconds, so that a search repeats itself exactly.
+    Work is counted in products, not in seconds, so that a search repeats itself exactly.
     """
 
     falsifier: Falsifier
-    due: int = FALSIFIER_BOXES
+    due: float = 0.0
     turns: int = 0
+    ratio: float = FIRST_RATIO
 
     def look(self, search: _Search, threads: Sequence[_Thread]) -> tuple[Fraction, ...] | None:
-        """Sample the whole domain and the open boxes by turns, once enough boxes have been looked at."""
-        if not search.options.falsify or _total(threads) < self.due:
+        """Sample the whole domain and the open boxes by turns, once the boxes have had their share."""
+        work = sum(float(thread.work.cost[0]) for thread in threads)
+        if not search.options.falsify or work < self.due:
             return None
-        self.due = 2 * _total(threads)
+        evaluation = len(search.tape.weights)
+        self.due = work + self.ratio * self.falsifier.evaluations * evaluation
+        self.ratio = min(LAST_RATIO, self.ratio * RATIO_GROWTH)
         self.turns += 1
         return self.falsifier.round(search.deadline, _open_boxes(search, threads) if self.turns % 2 else None)
 
@@ -232,9 +241,9 @@ def _open_boxes(search: _Search, threads: Sequence[_Thread]) -> tuple[FloatArray
 
 def _rounds(search: _Search) -> Finding:
     count = thread_count(search.options.threads)
-    threads = [_Thread.start(search.tape, len(search.cases.first) - 1) for _ in range(count)]
-    root = threads[0].stack
     lower, upper = search.region.domain.box()
+    threads = [_Thread.start(search.tape, len(search.cases.first) - 1, lower, upper) for _ in range(count)]
+    root = threads[0].stack
     root.lower[0, : search.tape.inputs], root.upper[0, : search.tape.inputs] = lower, upper
     root.state[0] = 1
     quota, number = FIRST_QUOTA, 0

@@ -169,6 +169,11 @@ class Falsifier:
         self.targets = [_Target.of(case, self.network) for case in self.region.unsafe if case]
         self.rng = np.random.default_rng(self.seed)
 
+    @property
+    def evaluations(self) -> int:
+        """About how many evaluations of the network a round costs; a gradient counts as three."""
+        return SAMPLES + 5 * STEPS * POINTS * len(self.targets)
+
     def start(self, deadline: Deadline) -> tuple[Fraction, ...] | None:
         """Try the centre, corners and some random points, each followed downhill."""
         return self._improve(self.space.starts(self.rng), deadline)

@@ -33,6 +33,9 @@ MOST_MOVING_INPUTS = 12
 FEW_UNSTABLE = 16
 """A MILP with so few binaries takes a fraction of a second."""
 
+FALSIFIER_ROUNDS = {"branch": 0}
+"""Rounds of sampling before an engine starts, one if not named here; the branch engine goes on with them itself."""
+
 Engine = Callable[[Network, Region, VerifyOptions, Deadline], Finding]
 
 
@@ -163,12 +166,12 @@ def _search(task: _Task) -> Verdict:
     """Falsify, then prove region by region."""
     if not task.regions:
         return task.verdict(Answer.VACUOUS, "none needed", evidence=("the input domain holds no point",))
-    if task.options.falsify:
-        point = _falsified(task)
-        if point is not None:
-            return task.violated(point, "falsifier", ("the falsifier found the counterexample",))
     name, why = _chosen(task)
     engine = f"{name} ({why})"
+    if task.options.falsify:
+        point = _falsified(task, FALSIFIER_ROUNDS.get(name, 1))
+        if point is not None:
+            return task.violated(point, "falsifier", ("the falsifier found the counterexample",))
     findings: list[Finding] = []
     for region in task.regions:
         finding = _examined(task, name, region)
@@ -205,13 +208,13 @@ def _chosen(task: _Task) -> tuple[str, str]:
     return "branch", f"auto: {moving} inputs move and {unstable} neurons are unstable"
 
 
-def _falsified(task: _Task) -> tuple[Fraction, ...] | None:
+def _falsified(task: _Task, rounds: int) -> tuple[Fraction, ...] | None:
     task.options.on_progress("looking for a counterexample")
     within = task.deadline.within(min(FALSIFIER_SHARE * task.options.timeout, FALSIFIER_SECONDS))
     for region in task.regions:
         if within.passed:
             return None
-        point = falsify(task.searched, region, within, task.options.seed)
+        point = falsify(task.searched, region, within, task.options.seed, rounds)
         if point is not None:
             return point
     return None

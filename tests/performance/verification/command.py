@@ -1,6 +1,7 @@
 """The command line of the suite."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from verinet.errors import InputError, VerinetError
 
 __all__ = ["main"]
 
-DONE, WRONG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, WRONG, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,5 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("verification suite: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has left; the interpreter must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO_READER
     wrong = any(run.judgement is Judgement.WRONG for run in runs) or disagreements(runs)
     return WRONG if wrong else DONE

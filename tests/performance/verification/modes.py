@@ -59,7 +59,7 @@ def run_all(plan: Plan) -> list[Measurement]:
     for instance in plan.instances:
         for repeat in range(plan.repeats):
             runs += run_side_by_side([(instance, plan.version)], repeat)
-            plan.recorder.write(runs, summarise(runs))
+            plan.recorder.write(runs)
             _say([table.line(run_cells(runs[-1])), *_complaint(runs[-1])])
     _say(_summaries(runs))
     return runs
@@ -142,8 +142,9 @@ def compare(plan: Plan, before: Version) -> list[Measurement]:
     versions = replace(before, label="before"), replace(plan.version, label="after")
     for version in versions[: 1 if same else 2]:
         warm_up(version)
-    _say(["control: the same version against itself"] if same else ["before: the other checkout; after: this one"])
-    times = [("before", 8), ("after", 8), ("faster", 7)]
+    what = "control: the same version against itself" if same else "before: the other checkout; after: this one"
+    _say([f"{what}; ratio: seconds before / seconds after, above 1 is faster"])
+    times = [("before", 8), ("after", 8), ("ratio", 7)]
     words = [("before", -9), ("after", -9)]
     table = Table(
         (*names_of(plan.instances), *words, *_titled("solve", times), *_titled("wall", times), *BOXES_COLUMNS)
@@ -157,7 +158,7 @@ def compare(plan: Plan, before: Version) -> list[Measurement]:
             # Who goes first alternates, so that a machine that warms up or fills up favours neither.
             for version in versions if (number + repeat) % 2 == 0 else versions[::-1]:
                 own += run_side_by_side([(instance, version)], repeat)
-                plan.recorder.write([*runs, *own], summarise([*runs, *own]))
+                plan.recorder.write([*runs, *own])
         runs += own
         pairs.append(Paired(*([run for run in own if run.version.label == version.label] for version in versions)))
         _say([table.line(_pair_cells(pairs[-1])), *(line for run in own for line in _complaint(run))])
@@ -195,7 +196,7 @@ def _pair_summary(pairs: Sequence[Paired]) -> list[str]:
         if ratios:
             sums = [sum(side) for side in zip(*times, strict=True)]
             lines.append(
-                f"  {kind:<5} s: sum {sums[0]:.2f} -> {sums[1]:.2f} ({speedup(*sums):.2f}x faster), geometric mean "
+                f"  {kind:<5} s: sum {sums[0]:.2f} -> {sums[1]:.2f} ({speedup(*sums):.2f}x), geometric mean "
                 f"{geometric_mean(ratios):.3f}x, range {min(ratios):.2f}x to {max(ratios):.2f}x"
             )
     for label, runs in (
@@ -220,8 +221,8 @@ def disagreements(runs: Iterable[Measurement]) -> list[str]:
 
 def scale(plan: Plan, threads: int) -> list[Measurement]:
     """Set one run with several threads against as many runs with one thread at the same time."""
-    one = replace(plan.version, threads=1, falsify=False)
-    many = replace(one, threads=threads)
+    one = replace(plan.version, label="side by side", threads=1, falsify=False)
+    many = replace(one, label=f"{threads} threads", threads=threads)
     warm_up(one)
     _say([f"boxes a second: one run with {threads} threads, and {threads} runs with one thread side by side"])
     words = [(f"{threads} threads", -10), ("boxes/s", 10), ("side by side", -12), ("boxes/s", 10), ("ratio", 7)]
@@ -236,8 +237,8 @@ def scale(plan: Plan, threads: int) -> list[Measurement]:
             alone += run_side_by_side([(instance, many)], repeat)
             beside.append(run_side_by_side([(instance, one)] * threads, repeat))
             runs += [alone[-1], *beside[-1]]
-            plan.recorder.write(runs, summarise(runs))
-        rates = throughput([alone_run.rate for alone_run in alone]), throughput([_total(group) for group in beside])
+            plan.recorder.write(runs)
+        rates = throughput([run.rate for run in alone]), throughput([_total(group) for group in beside])
         ratio = rates[0] / rates[1] if rates[0] and rates[1] else None
         ratios += [] if ratio is None else [ratio]
         together = [run for group in beside for run in group]

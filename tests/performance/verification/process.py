@@ -50,7 +50,8 @@ class Ended:
     wall : float
         Seconds, start of the process included.
     peak : float
-        MiB: the most that it, or the largest process that it started and waited for, held at once.
+        MiB: the most that it, or the largest process that it started and waited for, held at once; never less than
+        this process holds, because a new process counts its parent's memory until it runs its own programme.
     output, errors : str
     """
 

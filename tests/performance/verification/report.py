@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.performance.verification.bench import Instance
-from tests.performance.verification.figures import Summary
+from tests.performance.verification.figures import Summary, summarise
 from tests.performance.verification.runs import Measurement
 from verinet.errors import InputError
 from verinet.io import write_atomically
@@ -137,7 +137,7 @@ def _row(run: Measurement) -> dict[str, object]:
     }
 
 
-def _csv(runs: Sequence[Measurement], found: Summary) -> str:
+def _csv(runs: Sequence[Measurement]) -> str:
     rows = [_row(run) for run in runs]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -146,7 +146,7 @@ def _csv(runs: Sequence[Measurement], found: Summary) -> str:
     return text.getvalue()
 
 
-def _json(runs: Sequence[Measurement], found: Summary) -> str:
+def _json(runs: Sequence[Measurement]) -> str:
     machine = {
         "system": platform.system(),
         "processor": platform.machine(),
@@ -154,11 +154,13 @@ def _json(runs: Sequence[Measurement], found: Summary) -> str:
         "python": platform.python_version(),
     }
     written = datetime.now(UTC).isoformat(timespec="seconds")
-    whole = {"written": written, "machine": machine, "summary": asdict(found), "runs": [_row(run) for run in runs]}
+    labels = dict.fromkeys(run.version.label for run in runs)
+    summary = {label: asdict(summarise([run for run in runs if run.version.label == label])) for label in labels}
+    whole = {"written": written, "machine": machine, "summary": summary, "runs": [_row(run) for run in runs]}
     return json.dumps(whole, indent=1) + "\n"
 
 
-FORMATS: dict[str, Callable[[Sequence[Measurement], Summary], str]] = {".csv": _csv, ".json": _json}
+FORMATS: dict[str, Callable[[Sequence[Measurement]], str]] = {".csv": _csv, ".json": _json}
 
 
 class Recorder:
@@ -177,7 +179,7 @@ class Recorder:
             raise InputError(f"--out needs a folder that exists, found {str(path.parent)!r}; make it first")
         self._path = path
 
-    def write(self, runs: Sequence[Measurement], found: Summary) -> None:
+    def write(self, runs: Sequence[Measurement]) -> None:
         """Write all runs so far, at least one."""
         if self._path is not None:
-            write_atomically(self._path, FORMATS[self._path.suffix](runs, found))
+            write_atomically(self._path, FORMATS[self._path.suffix](runs))

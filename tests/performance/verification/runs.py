@@ -204,6 +204,6 @@ def warm_up(version: Version) -> None:
         (found,) = run_side_by_side([(question, Version(version.label, version.folder, version.engine, 1, False))])
         if found.judgement is not Judgement.RIGHT:
             raise InputError(
-                f"the verifier ({version.label}) answered {found.reading.verdict} to a tiny question that is "
-                f"{question.expected}: {found.reading.reason or 'no reason given'}"
+                f"a tiny question should be {question.expected}, but the verifier ({version.label}) says "
+                f"{found.verdict}: {found.reading.reason or 'no reason given'}"
             )

@@ -1,0 +1,355 @@
+"""Compiled bounds hold for the exact function, at every entry and for every functional."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.oracle import Point
+from tests.strategies import Weights, boxes, networks, points_in, random_box, random_network
+from verinet.bounds import InputSet, bound_network
+from verinet.bounds.kernels import Work, bound_box, make_work, pull_row, row_minimum
+from verinet.bounds.tape import NodeKind, Tape, make_tape
+from verinet.model import Affine, Convolution, Dense, Domain, Input, Maximum, Network, Node, Relu, dense_network, walk
+from verinet.model.evaluation import ExactAlgebra, ExactVector
+from verinet.numeric import FloatArray
+
+MANY = 240
+LARGE = {"weights": Weights.FLOATS, "max_neurons": 40, "width": 8, "blocks": 8}
+
+
+@dataclass(frozen=True, eq=False)
+class Bounded:
+    """A network's tape with bounds over one box."""
+
+    network: Network
+    tape: Tape
+    work: Work
+
+    def contains(self, point: Point) -> bool:
+        """Whether each entry's exact value lies within its bounds."""
+        values = exact_vector(self.network, point)
+        bounds = zip(self.work.lower, self.work.upper, values, strict=True)
+        return all(at_most(low, value) and at_most(-high, -value) for low, high, value in bounds)
+
+
+def at_most(bound: float, value: Fraction) -> bool:
+    """Compare a bound, infinite perhaps but never NaN, with an exact value."""
+    assert not np.isnan(bound)
+    return bool(bound == -np.inf) or (np.isfinite(bound) and Fraction(float(bound)) <= value)
+
+
+def tape_order(network: Network) -> list[Node]:
+    return sorted(network.nodes, key=lambda node: not isinstance(node.op, Input))
+
+
+def exact_vector(network: Network, point: Point) -> list[Fraction]:
+    """Return the exact value of each entry, in the tape's order."""
+    entries = np.empty(len(point), dtype=object)
+    entries[:] = list(point)
+    values = walk(
+        network, ExactAlgebra(), [ExactVector.from_fractions(tuple(p)) for p in network.split_input(entries)]
+    )
+    return [value for node in tape_order(network) for value in values[node.name].to_fractions()]
+
+
+def bounded(network: Network, lower: FloatArray, upper: FloatArray, known: Work | None = None) -> Bounded:
+    """Bound every entry over a box, from what is known of a larger one or from nothing."""
+    tape = make_tape(network)
+    work = make_work(tape)
+    if known is not None:
+        work.lower[:], work.upper[:] = known.lower, known.upper
+    work.lower[: tape.inputs], work.upper[: tape.inputs] = lower, upper
+    assert bound_box(tape, work, len(tape.kind)), "sound bounds of a box that holds a point never cross"
+    return Bounded(network, tape, work)
+
+
+def functional(found: Bounded, node: int, coefficients: FloatArray) -> tuple[FloatArray, float, float, float]:
+    """Pull a functional of a node's entries back: its input row, its constant, its slack and its minimum."""
+    tape, work = found.tape, found.work
+    assert not work.row.any(), "rows are all zero between passes"
+    work.row[tape.start[node] : tape.start[node] + tape.size[node]] = coefficients
+    constant, slack = pull_row(tape, work, node)
+    minimum = row_minimum(tape, work, constant, slack)
+    row = work.row[: tape.inputs].copy()
+    work.row[: tape.inputs] = 0.0
+    assert not work.row.any(), "nothing but the inputs' coefficients is left"
+    return row, constant, slack, minimum
+
+
+def combined(coefficients: FloatArray, values: list[Fraction] | Point) -> Fraction:
+    return sum((Fraction(float(c)) * v for c, v in zip(coefficients, values, strict=True)), Fraction(0))
+
+
+# ----------------------------------------------------------------------------------------------- every entry, exactly
+
+
+@given(data=st.data())
+def test_every_entry_lies_within_its_bounds(data: st.DataObject) -> None:
+    network = data.draw(networks(weights=data.draw(st.sampled_from(list(Weights)))))
+    domain = data.draw(boxes(network))
+    found = bounded(network, *domain.box())
+    for point in points_in(domain, np.random.default_rng(0), 6):
+        assert found.contains(point)
+
+
+@pytest.mark.parametrize("start", range(0, MANY, 40))
+def test_many_seeded_networks_stay_within_bounds(start: int) -> None:
+    for seed in range(start, start + 40):
+        network = random_network(seed, **LARGE)
+        domain = random_box(seed, network)
+        found = bounded(network, *domain.box())
+        for point in points_in(domain, np.random.default_rng(seed), 5):
+            assert found.contains(point), seed
+
+
+@pytest.mark.parametrize("start", range(0, 60, 20))
+def test_a_box_of_one_point_leaves_rounding_only(start: int) -> None:
+    for seed in range(start, start + 20):
+        network = random_network(seed, **LARGE)
+        x = np.random.default_rng(seed).normal(size=network.size_in)
+        found = bounded(network, x, x)
+        assert found.contains(tuple(Fraction(float(v)) for v in x)), seed
+        width = found.work.upper - found.work.lower
+        assert (width <= 1e-6 * (1.0 + found.work.magnitude.max())).all(), seed
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e-30, 1e-8, 1e8, 1e30])
+def test_weights_of_any_size_keep_their_bounds(scale: float) -> None:
+    for seed in range(20):
+        plain = random_network(seed, weights=Weights.FLOATS, max_neurons=20, width=6)
+        rng = np.random.default_rng(seed)
+
+        def scaled(node: Node, rng: np.random.Generator = rng) -> Node:
+            if not isinstance(node.op, Affine):
+                return node
+            # Some maps keep their size, so that large and small numbers meet in one sum.
+            factors = [scale if rng.random() < 0.5 else 1.0 for _ in node.op.maps]
+            maps = [m.map_weights(lambda w, f=f: w * f) for m, f in zip(node.op.maps, factors, strict=True)]
+            return Node(node.name, Affine(tuple(maps), node.op.bias), node.arguments)
+
+        network = Network(tuple(scaled(node) for node in plain.nodes), plain.outputs)
+        domain = random_box(seed, network)
+        found = bounded(network, *domain.box())
+        for point in points_in(domain, rng, 4):
+            assert found.contains(point), seed
+
+
+def test_cancelling_huge_weights_keep_the_small_remainder() -> None:
+    weights = [np.array([[1e30, -1e30], [1e-300, 1e-300]]), np.array([[1.0, 1e300]])]
+    network = dense_network(weights, [np.array([1e-3, 0.0]), np.zeros(1)])
+    domain = Domain.from_box([0.1, 0.1], [0.1, 0.1])
+    assert bounded(network, *domain.box()).contains(domain.lower)
+
+
+def test_overflow_gives_up_and_never_lies() -> None:
+    # The exact values exceed float64 by far; the sum that cancels them again is small.
+    weights = [np.array([[1e300], [1e300]]), np.array([[1e300, -1e300], [1e300, 0.0]]), np.array([[1.0, 0.0]])]
+    network = dense_network(weights, [np.zeros(2), np.array([0.25, 0.0]), np.array([-1.0])])
+    domain = Domain.from_box([0.5], [2.0])
+    found = bounded(network, *domain.box())
+    for point in points_in(domain, np.random.default_rng(0), 10):
+        assert found.contains(point)
+    row, constant, slack, minimum = functional(found, len(found.tape.kind) - 1, np.ones(1))
+    assert not minimum > -1.0, (row, constant, slack)
+
+
+@pytest.mark.xfail(
+    reason="KNOWN BUG in bounds/kernels.py: a coefficient that underflows loses more than TINY where inputs are huge"
+)
+def test_coefficients_that_underflow_are_paid_for() -> None:
+    # The coefficient of x is 1e-400, zero in floats, and x goes down to -9e299: the output falls to -9e-101.
+    network = dense_network([np.full((1, 1), 1e-200)] * 2, [np.array([1e100]), np.array([-1e-100])])
+    found = bounded(network, np.array([-9e299]), np.array([9e299]))
+    minimum = functional(found, 3, np.ones(1))[3]
+    assert at_most(minimum, exact_vector(network, (Fraction(-9e299),))[-1])
+
+
+@pytest.mark.xfail(
+    reason="KNOWN BUG in bounds/tape.py: gamma counts the longest column, not the longest row, of repeated arguments"
+)
+def test_rounding_is_bounded_for_rows_of_many_products() -> None:
+    # 200 maps of one argument of 1000 entries: a sum of 200000 products, in each of which 2^-53 is lost beside 1.
+    width, copies = 1000, 200
+    first = np.zeros((1, width))
+    first[0, 0] = 1.0
+    maps = (Dense(first), *(Dense(np.full((1, width), 2.0**-53)),) * copies)
+    nodes = (Node("x", Input(width)), Node("y", Affine(maps, np.zeros(1)), ("x",) * len(maps)))
+    found = bounded(Network(nodes, ("y",)), np.ones(width), np.ones(width))
+    assert found.contains((Fraction(1),) * width)
+
+
+# --------------------------------------------------------------------------------------------------- shapes of graphs
+
+
+def shared_network(rng: np.random.Generator) -> Network:
+    """Return a network in which nodes have several users, arguments repeat, and inputs are read late."""
+
+    def dense(rows: int, columns: int) -> Dense:
+        return Dense(rng.normal(size=(rows, columns)))
+
+    nodes = (
+        Node("a", Input(2)),
+        Node("first", Affine((dense(4, 2),), rng.normal(size=4)), ("a",)),
+        Node("b", Input(2)),
+        Node("on", Relu(4), ("first",)),
+        # One node, read twice by one sum, by a ReLU, by a maximum, and by the outputs.
+        Node("twice", Affine((dense(4, 4), dense(4, 4), dense(4, 2)), rng.normal(size=4)), ("on", "on", "b")),
+        Node("relu", Relu(4), ("twice",)),
+        Node("pool", Maximum(np.array([0, 1, 1, 2, 3, 3]), np.array([0, 3, 4, 6]), 4), ("twice",)),
+        Node("again", Affine((dense(3, 4), dense(3, 3), dense(3, 2)), rng.normal(size=3)), ("relu", "pool", "a")),
+        Node("top", Relu(3), ("again",)),
+        Node("out", Affine((dense(2, 3), dense(2, 4), dense(2, 2)), rng.normal(size=2)), ("top", "twice", "b")),
+    )
+    return Network(nodes, ("out", "b", "twice", "out"))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_shared_nodes_and_repeated_arguments_stay_within_bounds(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    network = shared_network(rng)
+    domain = Domain.from_box([-1.0] * 4, [1.0] * 4)
+    found = bounded(network, *domain.box())
+    node = len(found.tape.kind) - 1
+    coefficients = rng.normal(size=2)
+    row, constant, slack, minimum = functional(found, node, coefficients)
+    for point in points_in(domain, rng, 10):
+        assert found.contains(point)
+        value = combined(coefficients, exact_vector(network, point)[-2:])
+        assert combined(row, point) + Fraction(constant) - Fraction(slack) <= value
+        assert at_most(minimum, value)
+
+
+def test_convolutions_and_dense_maps_give_the_same_bounds() -> None:
+    rng = np.random.default_rng(3)
+    convolution = Convolution(rng.normal(size=(2, 1, 2, 2)), (1, 3, 3), pads=(0, 1, 1, 0))
+    dense = Dense(np.asarray(convolution.to_sparse().matrix.toarray()))
+    last = Affine((Dense(rng.normal(size=(2, 3))),), np.zeros(2))
+    found = []
+    for first in (convolution, dense):
+        nodes = (
+            Node("x", Input(9)),
+            Node("map", Affine((first,), np.zeros(18)), ("x",)),
+            Node("relu", Relu(18), ("map",)),
+            Node("pool", Maximum(np.arange(18), np.array([0, 4, 9, 18]), 18), ("relu",)),
+            Node("out", last, ("pool",)),
+        )
+        found.append(bounded(Network(nodes, ("out",)), -np.ones(9), np.ones(9)).work)
+    assert found[0].lower == pytest.approx(found[1].lower, rel=1e-12, abs=1e-12)
+    assert found[0].upper == pytest.approx(found[1].upper, rel=1e-12, abs=1e-12)
+
+
+# ------------------------------------------------------------------------------------------------ functionals, exactly
+
+
+@pytest.mark.parametrize("start", range(0, MANY, 40))
+def test_pulled_back_rows_are_lower_bounds_exactly(start: int) -> None:
+    for seed in range(start, start + 40):
+        network = random_network(seed, **LARGE)
+        domain = random_box(seed, network)
+        rng = np.random.default_rng(seed)
+        found = bounded(network, *domain.box())
+        tape = found.tape
+        samples = [(point, exact_vector(network, point)) for point in points_in(domain, rng, 4)]
+        for node in np.flatnonzero(tape.kind != NodeKind.INPUT)[-4:]:
+            coefficients = rng.normal(size=tape.size[node]) * 10.0 ** rng.integers(-9, 10, size=tape.size[node])
+            row, constant, slack, minimum = functional(found, int(node), coefficients)
+            for point, values in samples:
+                value = combined(coefficients, values[tape.start[node] : tape.start[node] + tape.size[node]])
+                # The row is exact for the box of floats, of which the sampled point is one.
+                assert combined(row, point) + Fraction(constant) - Fraction(slack) <= value, seed
+                assert at_most(minimum, value), seed
+
+
+# --------------------------------------------------------------------------------- against the numpy bounds, inherited
+
+
+def as_vectors(network: Network, domain: Domain) -> tuple[FloatArray, FloatArray]:
+    intervals = bound_network(network, InputSet.of(domain)).intervals
+    order = [intervals[node.name] for node in tape_order(network)]
+    return np.concatenate([i.lower for i in order]), np.concatenate([i.upper for i in order])
+
+
+@pytest.mark.parametrize("start", range(0, MANY, 80))
+def test_entries_whose_sign_is_open_are_as_tight_as_the_numpy_bounds(start: int) -> None:
+    # A stable ReLU argument keeps its plain upper bound here, so the comparison is of open entries, with ReLUs only.
+    for seed in range(start, start + 80):
+        network = random_network(seed, **LARGE)
+        if any(isinstance(node.op, Maximum) for node in network.nodes):
+            continue
+        domain = random_box(seed, network)
+        work = bounded(network, *domain.box()).work
+        lower, upper = as_vectors(network, domain)
+        users = {node.arguments[0] for node in network.nodes if isinstance(node.op, Relu)}
+        used = np.concatenate([np.full(node.op.size_out, node.name in users) for node in tape_order(network)])
+        undecided = used & (lower < 0) & (upper > 0)
+        scale = 1e-6 * (1e-3 + np.maximum(-lower, upper))[undecided]
+        assert (work.lower[undecided] >= lower[undecided] - scale).all(), seed
+        assert (work.upper[undecided] <= upper[undecided] + scale).all(), seed
+
+
+def test_output_functionals_are_as_tight_as_the_numpy_bounds() -> None:
+    looser, compared = 0, 0
+    for seed in range(MANY):
+        network = random_network(seed, **LARGE)
+        domain = random_box(seed, network)
+        found = bounded(network, *domain.box())
+        numpy_bounds = bound_network(network, InputSet.of(domain))
+        node = next(n for n in network.nodes if n.name == network.outputs[0])
+        position = [n.name for n in tape_order(network)].index(node.name)
+        for coefficients in (*np.eye(node.op.size_out), *-np.eye(node.op.size_out)):
+            minimum = functional(found, position, coefficients)[3]
+            expected = numpy_bounds.lower({node.name: coefficients[None, :]})[0]
+            is_looser = minimum < expected - 1e-6 * max(1.0, abs(expected))
+            # Maxima break ties between their members differently, and pool over stable ReLUs with looser upper bounds.
+            assert not is_looser or any(isinstance(n.op, Maximum) for n in network.nodes), seed
+            looser, compared = looser + is_looser, compared + 1
+    assert looser <= 0.01 * compared, (looser, compared)
+
+
+@pytest.mark.parametrize("start", range(0, MANY, 80))
+def test_inherited_bounds_stay_sound_and_only_shrink(start: int) -> None:
+    for seed in range(start, start + 80):
+        network = random_network(seed, **LARGE)
+        rng = np.random.default_rng(seed)
+        lower, upper = random_box(seed, network).box()
+        found = bounded(network, lower, upper)
+        for _ in range(6):
+            i = int(rng.integers(len(lower)))
+            middle = 0.5 * lower[i] + 0.5 * upper[i]
+            lower, upper = lower.copy(), upper.copy()
+            (lower if rng.random() < 0.5 else upper)[i] = middle
+            child = bounded(network, lower, upper, known=found.work)
+            assert (child.work.lower >= found.work.lower).all(), seed
+            assert (child.work.upper <= found.work.upper).all(), seed
+            found = child
+        for point in points_in(Domain.from_box(lower, upper), rng, 4):
+            assert found.contains(point), seed
+
+
+def test_inherited_bounds_are_seldom_looser_than_fresh_ones() -> None:
+    looser, compared = 0, 0
+    for seed in range(60):
+        network = random_network(seed, **LARGE)
+        lower, upper = random_box(seed, network).box()
+        parent = bounded(network, lower, upper)
+        upper = 0.5 * lower + 0.5 * upper
+        fresh = bounded(network, lower, upper).work
+        child = bounded(network, lower, upper, known=parent.work).work
+        width = fresh.upper - fresh.lower
+        looser += int((child.upper - child.lower > width + 1e-6 * (1.0 + width)).sum())
+        compared += len(width)
+    assert looser <= 0.02 * compared, (looser, compared)
+
+
+def test_crossed_bounds_are_reported() -> None:
+    network = dense_network([np.eye(1), np.eye(1)], [np.zeros(1), np.zeros(1)])
+    tape = make_tape(network)
+    work = make_work(tape)
+    work.lower[0], work.upper[0] = 0.0, 1.0
+    # A bound that contradicts the box: the first hidden entry would have to exceed 5.
+    work.lower[1] = 5.0
+    assert not bound_box(tape, work, len(tape.kind))
