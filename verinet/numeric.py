@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 __all__ = [
     "CLAIM_TOLERANCE",
     "FEASIBILITY_TOLERANCE",
+    "SMALLEST_FLOAT",
     "UNIT_ROUNDOFF",
     "BoolArray",
     "FloatArray",
@@ -29,6 +30,9 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 ObjectArray = NDArray[np.object_]
+
+SMALLEST_FLOAT = 2.0**-1074
+"""No rounding to a subnormal number is off by more."""
 
 UNIT_ROUNDOFF = 2.0**-53
 """Relative error of one float64 operation, rounded to nearest."""

@@ -267,7 +267,6 @@ def test_overflow_proves_nothing() -> None:
         assert searched(query).outlook is not Outlook.REFUTED
 
 
-@pytest.mark.xfail(reason="KNOWN BUG: see tests/bounds/test_kernels.py, coefficients that underflow", strict=True)
 def test_underflow_proves_nothing_false() -> None:
     network = dense_network([np.full((1, 1), 1e-200)] * 2, [np.array([1e100]), np.array([-1e-100])])
     query = one(network, Domain.from_box([-9e299], [9e299]), (Atom(y() + constant(Fraction(1, 10**104))),))
@@ -275,10 +274,6 @@ def test_underflow_proves_nothing_false() -> None:
     assert searched(query).outlook is not Outlook.REFUTED
 
 
-@pytest.mark.xfail(
-    reason="KNOWN BUG in verify/atoms.py: where an input is an output too, its output terms replace its input terms",
-    strict=True,
-)
 @pytest.mark.parametrize("engine", ["branch", "milp"])
 def test_an_input_that_is_an_output_counts_on_both_sides(engine: str) -> None:
     nodes = (
@@ -312,23 +307,31 @@ def above_the_samples(network: Network, share: float) -> Query:
     return one(network, Domain.from_box([-1] * size, [1] * size), (Atom(constant(threshold) - y()),))
 
 
-def pooled(seed: int) -> Network:
-    """Return a network whose ReLUs are pooled by threes, then by a last layer."""
+def pooled(seed: int, *, active: bool) -> Network:
+    """Return a network that pools its first layer by threes, through ReLUs first if they are to be active."""
     rng = np.random.default_rng(seed)
+    layer = ("r",) if active else ("a",)
     nodes = (
         Node("x", Input(4)),
         Node("a", Affine((Dense(rng.normal(size=(36, 4))),), rng.normal(size=36)), ("x",)),
         Node("r", Relu(36), ("a",)),
-        Node("p", Maximum(np.arange(36), np.arange(0, 37, 3), 36), ("r",)),
+        Node("p", Maximum(np.arange(36), np.arange(0, 37, 3), 36), layer),
         Node("b", Affine((Dense(rng.normal(size=(12, 12))),), rng.normal(size=12)), ("p",)),
         Node("s", Relu(12), ("b",)),
         Node("y", Affine((Dense(rng.normal(size=(1, 12))),), np.zeros(1)), ("s",)),
     )
-    return Network(nodes, ("y",))
+    return Network(tuple(node for node in nodes if active or node.name != "r"), ("y",))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("network", [random_dense(0, [4, 32, 32, 1]), pooled(0)], ids=["dense", "pooled"])
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param(random_dense(0, [4, 32, 32, 1]), id="dense"),
+        pytest.param(pooled(0, active=False), id="pooled"),
+        pytest.param(pooled(0, active=True), id="pooled after ReLU"),
+    ],
+)
 def test_a_search_repeats_itself(network: Network, threads: int) -> None:
     query = above_the_samples(network, 0.1)
     first = searched(query, threads=threads, timeout=60)

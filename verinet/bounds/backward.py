@@ -22,7 +22,7 @@ from verinet.bounds.inputs import InputSet
 from verinet.bounds.interval import Interval, interval_bounds
 from verinet.bounds.relaxation import Line, Relaxation, relax
 from verinet.model import Affine, Input, Maximum, Network, Node, Relu
-from verinet.numeric import BoolArray, FloatArray, gamma
+from verinet.numeric import SMALLEST_FLOAT, BoolArray, FloatArray, gamma
 
 __all__ = ["NetworkBounds", "bound_network", "open_entries"]
 
@@ -173,9 +173,12 @@ def _pull_back(
         state.pending.get(name, np.zeros((count, width))) for name, width in zip(network.inputs, widths, strict=True)
     ]
     minimum = inputs.minimum(np.concatenate(parts, axis=1))
-    terms = sum(node.op.size_out for node in network.nodes)
+    terms = sum(node.op.size_out * max(1, len(node.arguments)) for node in network.nodes)
     # The gathered constant is one long sum; its error and the last additions go by its absolute terms.
     slack = 2 * (state.error + gamma(terms + 4) * (state.reach + np.abs(minimum)))
+    # Coefficients that underflow lose next to nothing, times what may be a huge input.
+    largest = max(float(interval.magnitude.max(initial=0.0)) for interval in intervals.values())
+    slack = slack + 4.0 * terms * terms * SMALLEST_FLOAT * largest
     return np.asarray(state.bias + minimum - slack - np.finfo(np.float64).tiny)
 
 

@@ -72,6 +72,8 @@ class Work(NamedTuple):
         Room for the matrix products of a pass.
     alive, open : ndarray of int, shape (total,)
         Entries that some functional reads; entries of a maximum's argument that are worth a backward pass.
+    largest : ndarray of float, shape (1,)
+        Largest magnitude of any entry so far, of all boxes.
     cost : ndarray of float, shape (1,)
         Products that backward passes have taken so far: a measure of work that every machine agrees on.
     lines : Lines
@@ -90,6 +92,7 @@ class Work(NamedTuple):
     product: FloatArray
     alive: IntArray
     open: IntArray
+    largest: FloatArray
     cost: FloatArray
     lines: Lines
 
@@ -123,6 +126,7 @@ def make_work(tape: Tape) -> Work:
         np.zeros(widest * BLOCK),
         np.zeros(total, dtype=np.int64),
         np.zeros(total, dtype=np.int64),
+        np.zeros(1),
         np.zeros(1),
         lines,
     )
@@ -210,7 +214,6 @@ def _relax_maximum(tape: Any, work: Any, node: int) -> None:
             lines.low_slope[i] = 1.0 if steep else 0.0
         work.lower[i] = max(work.lower[i], best_low)
         work.upper[i] = min(work.upper[i], max(best_high, tape.floor[node]))
-        work.magnitude[i] = max(abs(work.lower[i]), abs(work.upper[i]))
         work.reach[i] = max(work.magnitude[lines.low_index[i]], work.magnitude[high_index] + abs(intercept))
 
 
@@ -336,8 +339,9 @@ def pull_block(tape: Any, work: Any, node: int, count: int) -> None:
                     constants[r] += min(v, 0.0) * intercept
         for k in range(found):
             block[start + work.alive[k], :count] = 0.0
+    lost = tape.underflow * work.largest[0] + TINY
     for r in range(count):
-        slacks[r] = tape.gamma * slacks[r] + TINY
+        slacks[r] = tape.gamma * slacks[r] + lost
 
 
 @jit
@@ -442,15 +446,17 @@ def bound_box(tape: Any, work: Any, last: int, fresh: bool) -> bool:
         False if bounds crossed, which sound bounds of a box that holds a point never do.
     """
     for j in range(last):
+        start, end = tape.start[j], tape.start[j] + tape.size[j]
         if tape.kind[j] == AFFINE:
             _affine_interval(tape, work, j, fresh)
-        for i in range(tape.start[j], tape.start[j] + tape.size[j]):
-            work.magnitude[i] = max(abs(work.lower[i]), abs(work.upper[i]))
-        if tape.refine[j] >= 0:
-            _refine(tape, work, j)
         elif tape.kind[j] == MAXIMUM:
             _relax_maximum(tape, work, j)
-        for i in range(tape.start[j], tape.start[j] + tape.size[j]):
+        for i in range(start, end):
+            work.magnitude[i] = max(abs(work.lower[i]), abs(work.upper[i]))
+            work.largest[0] = max(work.largest[0], work.magnitude[i])
+        if tape.refine[j] >= 0:
+            _refine(tape, work, j)
+        for i in range(start, end):
             if work.lower[i] > work.upper[i]:
                 return False
     return True

@@ -4,13 +4,14 @@ All values of all nodes stand in one vector; inputs come first. A node is a slic
 maps, each dense or sparse, that read other slices.
 """
 
+from collections import Counter
 from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 
 from verinet.model import Affine, Dense, Input, LinearMap, Maximum, Network, Node, Relu
-from verinet.numeric import FloatArray, IntArray, gamma
+from verinet.numeric import SMALLEST_FLOAT, FloatArray, IntArray, gamma
 
 __all__ = ["MapKind", "NodeKind", "Tape", "make_tape"]
 
@@ -41,7 +42,7 @@ class Tape(NamedTuple):
     refine : ndarray of int, shape (nodes,)
         For an affine node: the node that takes its maximum, whose open entries are worth a backward pass; -1 for none.
     sole_user : ndarray of int, shape (nodes,)
-        The maximum that takes a node, if nothing else does and it is no output; -1 otherwise.
+        The maximum that takes a node, if nothing else does, it is no output, and no maximum follows; -1 otherwise.
     floor : ndarray of float, shape (nodes,)
         For a maximum: zero for a ReLU, ``-inf`` otherwise.
     first_map : ndarray of int, shape (nodes + 1,)
@@ -63,6 +64,8 @@ class Tape(NamedTuple):
         Length of the input vector and of the whole.
     gamma : float
         A bound on the relative rounding error of any sum that the kernels take.
+    underflow : float
+        A bound on what products that underflow can lose of a functional, for each unit of the largest magnitude.
     """
 
     kind: IntArray
@@ -86,6 +89,7 @@ class Tape(NamedTuple):
     inputs: int
     total: int
     gamma: float
+    underflow: float
 
 
 class _Writer:
@@ -148,6 +152,8 @@ def make_tape(network: Network) -> Tape:
     """
     nodes = sorted(network.nodes, key=lambda node: not isinstance(node.op, Input))
     number = {node.name: j for j, node in enumerate(nodes)}
+    pooled = {node.arguments[0] for node in nodes if isinstance(node.op, Relu | Maximum)}
+    uses = Counter(name for node in nodes for name in node.arguments)
     starts: dict[str, int] = {}
     total = 0
     for node in nodes:
@@ -175,13 +181,15 @@ def make_tape(network: Network) -> Tape:
             group[j] = writer.add_groups(offsets, members)
             addends[source] += len(members)
             argument = network.by_name[source]
-            if network.graph.out_degree(source) == 1 and source not in network.outputs:
+            if uses[source] == 1 and source not in network.outputs and node.name not in pooled:
                 sole_user[number[source]] = j
             reads_inputs = all(isinstance(network.by_name[name].op, Input) for name in argument.arguments)
             # The interval of one affine map of the inputs is exact already.
             if isinstance(argument.op, Affine) and not reads_inputs:
                 refine[number[source]] = j
         first_map[j + 1] = len(writer.maps)
+    rows = [node.op.longest_row for node in nodes if isinstance(node.op, Affine)]
+    longest = max(*addends.values(), *rows, 1)
     maps = np.array(writer.maps, dtype=np.int64).reshape(-1, 5)
     return Tape(
         kind,
@@ -205,7 +213,8 @@ def make_tape(network: Network) -> Tape:
         network.size_in,
         total,
         # Twice what the longest sum of products needs: sums of error terms are rounded too.
-        2.0 * gamma(total + max(addends.values()) + 8),
+        2.0 * gamma(total + longest + 8),
+        2.0 * total * longest * SMALLEST_FLOAT,
     )
 
 

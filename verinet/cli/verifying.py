@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from verinet.audit import FileRecord, VerdictRecord
 from verinet.cli.exits import Exit
 from verinet.cli.output import progress, result
 from verinet.errors import InputError, PropertyError
@@ -22,6 +22,9 @@ from verinet.io import (
 )
 from verinet.model import Network, PropertySet, describe
 from verinet.verify import Answer, Replay, ReplayedPoint, Verdict, VerifyOptions, verify_property, verify_query
+
+if TYPE_CHECKING:
+    from verinet.audit import VerdictRecord
 
 __all__ = [
     "Judged",
@@ -193,12 +196,15 @@ def _write_records(request: VerifyRequest, judged: Sequence[Judged]) -> None:
         write_atomically(request.counterexample_file, records_text(violated))
 
 
-def records_of(judged: Sequence[Judged], network: Path, property_file: Path) -> list[VerdictRecord]:
+def records_of(judged: Sequence[Judged], network: Path, property_file: Path) -> "list[VerdictRecord]":
     """Record verdicts together with the hashes of what they are about."""
+    # Schemas take a while to import; a question without a record should not wait for them.
+    from verinet.audit import FileRecord, VerdictRecord
+
     files = FileRecord.of(network), FileRecord.of(property_file)
     return [VerdictRecord.of(item.name, item.sentence, item.verdict, *files) for item in judged]
 
 
-def records_text(records: Sequence[VerdictRecord]) -> str:
+def records_text(records: "Sequence[VerdictRecord]") -> str:
     """Write records as a JSON list."""
     return "[\n" + ",\n".join(record.model_dump_json(indent=2) for record in records) + "\n]\n"

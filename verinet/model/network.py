@@ -7,15 +7,17 @@ the algebra that walks; the order of operations and the plumbing live here only.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import networkx as nx
 import numpy as np
 
 from verinet.errors import InputError
 from verinet.model.linear_map import Dense
 from verinet.model.ops import Affine, Input, Maximum, Op, Relu
 from verinet.numeric import FloatArray
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 __all__ = ["Algebra", "Network", "Node", "dense_network", "walk"]
 
@@ -116,6 +118,9 @@ class Network:
     @cached_property
     def graph(self) -> "nx.DiGraph[str]":
         """The graph of the nodes' names, an edge from each argument to its user."""
+        # Imported here: most questions never look at the graph, and they should not wait for it.
+        import networkx as nx
+
         graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from(node.name for node in self.nodes)
         graph.add_edges_from((name, node.name) for node in self.nodes for name in node.arguments)

@@ -7,21 +7,19 @@ from fractions import Fraction
 import numpy as np
 
 from verinet.bounds import NetworkBounds
-from verinet.model import Atom, Conjunction, Side
+from verinet.model import Atom, Conjunction, Network, Side
 from verinet.numeric import FloatArray, float_down
 
 __all__ = ["FloatAtoms", "atom_bounds", "float_atoms", "refuted_by"]
 
 
-def _split(bounds: NetworkBounds, side: Side, rows: FloatArray) -> dict[str, FloatArray]:
-    """Distribute functionals of the whole input or output vector over the nodes that make it up."""
-    network = bounds.network
-    names = network.inputs if side is Side.INPUT else network.outputs
+def _add_functionals(
+    functionals: dict[str, FloatArray], network: Network, names: Sequence[str], rows: FloatArray
+) -> None:
+    """Distribute functionals of a vector over the nodes that make it up; a node may stand in it more than once."""
     ends = np.cumsum([network.by_name[name].op.size_out for name in names])
-    parts: dict[str, FloatArray] = {}
     for name, part in zip(names, np.split(rows, ends[:-1], axis=1), strict=True):
-        parts[name] = parts[name] + part if name in parts else part
-    return parts
+        functionals[name] = functionals[name] + part if name in functionals else part
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +81,9 @@ def atom_bounds(bounds: NetworkBounds, atoms: Sequence[Atom]) -> FloatArray:
     """
     rounded = float_atoms(bounds, atoms)
     functionals: dict[str, FloatArray] = {}
-    for side, rows in ((Side.INPUT, rounded.inputs), (Side.OUTPUT, rounded.outputs)):
-        if rows.any():
-            functionals |= _split(bounds, side, rows)
-    values = bounds.lower(functionals) if functionals else np.zeros(len(atoms))
+    _add_functionals(functionals, bounds.network, bounds.network.inputs, rounded.inputs)
+    _add_functionals(functionals, bounds.network, bounds.network.outputs, rounded.outputs)
+    values = bounds.lower(functionals)
     return np.asarray(np.nextafter(values + rounded.constants, -np.inf))
 
 

@@ -327,7 +327,7 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
             place = _split_at(work.lower[i], work.upper[i], cases.integral[i])
             if place != place:
                 continue
-            value = width * cases.scale[i] / widest
+            value = np.sqrt(width * cases.scale[i] / widest)
             if steepest > 0.0:
                 value *= score[i] * width / steepest
             if value > best:

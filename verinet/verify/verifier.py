@@ -9,7 +9,6 @@ from verinet.bounds import InputSet, bound_network
 from verinet.errors import InputError
 from verinet.model import Domain, Monotone, Network, Property, Query, Reduction, Region, reduce_property
 from verinet.solve import Z3Backend, get
-from verinet.verify.branch import search_with_branching
 from verinet.verify.derivative import derivative_range
 from verinet.verify.falsify import falsify, sample
 from verinet.verify.finding import Finding, Outlook
@@ -43,7 +42,14 @@ def _smt_engine(network: Network, region: Region, options: VerifyOptions, deadli
     return search_with_smt(network, region, deadline)
 
 
-ENGINES: Mapping[str, Engine] = {"branch": search_with_branching, "milp": search_with_milp, "smt": _smt_engine}
+def _branch_engine(network: Network, region: Region, options: VerifyOptions, deadline: Deadline) -> Finding:
+    # The compiler behind the kernels takes a while to import; an easy question does not need it.
+    from verinet.verify.branch import search_with_branching
+
+    return search_with_branching(network, region, options, deadline)
+
+
+ENGINES: Mapping[str, Engine] = {"branch": _branch_engine, "milp": search_with_milp, "smt": _smt_engine}
 """The engines by name; ``auto`` chooses among them."""
 
 

@@ -1,0 +1,1 @@
+"""A thousand planted counterexamples; see the README beside this file."""

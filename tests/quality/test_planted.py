@@ -1,0 +1,61 @@
+"""Planted counterexamples: the complete engines, falsifier off, never verify them away."""
+
+import pytest
+
+from tests.quality.tents import FAMILIES, plant
+from verinet.verify import Answer, VerifyOptions, verify_query
+
+CASES = 24
+"""Of each family; `tests/performance/planted` runs a thousand."""
+
+SECONDS = 0.4
+"""For each: most are found in less, and the others are no worse than unknown."""
+
+SECOND_ENGINE = 8
+"""Of each family's cases, how many the MILP is asked too."""
+
+
+def options(engine: str, threads: int = 1) -> VerifyOptions:
+    """Nothing but the engine: no falsifier before it, and no Z3 to correct it."""
+    return VerifyOptions(
+        engine=engine,
+        falsify=False,
+        timeout=SECONDS,
+        threads=threads,
+        cross_check_neurons=0,
+        cross_check_seconds=0.1,
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled() -> None:
+    """Compile the kernels before any clock starts."""
+    query = plant("stacked", 3).query
+    verify_query(query.network, query, VerifyOptions(engine="branch", falsify=False, timeout=60))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_point_that_was_planted_is_a_counterexample(family: str) -> None:
+    for seed in range(CASES):
+        planted = plant(family, seed)
+        assert planted.query.violated_at(planted.point)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_branch_engine_never_verifies_a_planted_counterexample_away(family: str) -> None:
+    found = 0
+    for seed in range(CASES):
+        planted = plant(family, seed)
+        verdict = verify_query(planted.query.network, planted.query, options("branch", threads=1 + seed % 2))
+        assert verdict.answer in (Answer.VIOLATED, Answer.UNKNOWN), (family, seed, verdict)
+        found += verdict.answer is Answer.VIOLATED
+    # An engine that answers "unknown" to all would pass too; it must find the most of them.
+    assert found > CASES / 2, found
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_milp_never_verifies_a_planted_counterexample_away(family: str) -> None:
+    for seed in range(SECOND_ENGINE):
+        planted = plant(family, seed)
+        verdict = verify_query(planted.query.network, planted.query, options("milp"))
+        assert verdict.answer in (Answer.VIOLATED, Answer.UNKNOWN), (family, seed, verdict)
