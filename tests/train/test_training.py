@@ -30,9 +30,9 @@ def needs(solver: str) -> None:
         pytest.skip(f"{solver} is not installed")
 
 
-def tiny_data(seed: int, samples: int, loss: Loss) -> TrainingData:
+def tiny_data(seed: int, samples: int, loss: Loss, features: int = 2) -> TrainingData:
     rng = np.random.default_rng(seed)
-    x = rng.integers(0, 5, size=(samples, 2)).astype(np.float64)
+    x = rng.integers(0, 5 if features == 2 else 50, size=(samples, features)).astype(np.float64)
     x[0], x[1] = 0.0, 4.0
     y = rng.choice([-1.0, 1.0], size=samples) if loss.classifies else rng.integers(0, 9, size=samples) / 2.0
     y[0], y[1] = (-1.0, 1.0) if loss.classifies else (0.0, 4.0)
@@ -106,10 +106,18 @@ def embed(block: np.ndarray, place: slice, size: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("loss", "seed", "samples"), [(Loss.HINGE, 0, 6), (Loss.HINGE, 1, 6), (Loss.L1, 2, 5), (Loss.L1, 3, 6)]
+    ("loss", "seed", "samples", "features"),
+    [
+        (Loss.HINGE, 0, 6, 2),
+        (Loss.HINGE, 1, 6, 2),
+        (Loss.L1, 2, 5, 2),
+        (Loss.L1, 3, 6, 2),
+        (Loss.HINGE, 4, 8, 1),
+        (Loss.L1, 5, 8, 1),
+    ],
 )
-def test_the_optimum_is_that_of_all_activation_patterns(loss: Loss, seed: int, samples: int) -> None:
-    data = tiny_data(seed, samples, loss)
+def test_the_optimum_is_that_of_all_activation_patterns(loss: Loss, seed: int, samples: int, features: int) -> None:
+    data = tiny_data(seed, samples, loss, features)
     specification = Specification(1, 1, objective=Objective(loss, l1=0.01))
     truth = exhaustive_optimum(data, specification)
     for solver in ("gurobi", "highs"):
