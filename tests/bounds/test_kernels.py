@@ -440,10 +440,6 @@ def test_halving_towards_a_point_closes_a_pool_over_active_relus() -> None:
     assert found.work.upper[-1] == pytest.approx(5.5)
 
 
-@pytest.mark.xfail(
-    reason="KNOWN BUG in bounds/kernels.py: upper ends of active ReLUs are skipped, a maximum further on needs them",
-    strict=True,
-)
 def test_halving_towards_a_point_closes_a_pool_beside_a_relu() -> None:
     # Node b is read by a maximum and by a ReLU; the ReLU comes last, and its entries are active for sure.
     nodes = (

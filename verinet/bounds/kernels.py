@@ -136,12 +136,12 @@ def make_work(tape: Tape) -> Work:
 def _affine_interval(tape: Any, work: Any, node: int, fresh: bool) -> None:
     """Intersect the bounds of an affine node with its interval image; if fresh, note its reach.
 
-    Entries that a ReLU alone reads and whose sign is known are left as they are: tighter bounds would change nothing.
+    Entries that a ReLU alone reads and that switch it off are left as they are: tighter bounds would change nothing.
     """
     start, size = tape.start[node], tape.size[node]
     skips = not fresh and tape.sole_user[node] >= 0 and tape.floor[tape.sole_user[node]] == 0.0
     for t in range(size):
-        if skips and (work.lower[start + t] >= 0.0 or work.upper[start + t] <= 0.0):
+        if skips and work.upper[start + t] <= 0.0:
             continue
         low, high, reach = tape.bias[start + t], tape.bias[start + t], abs(tape.bias[start + t])
         for m in range(tape.first_map[node], tape.first_map[node + 1]):

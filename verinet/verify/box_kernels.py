@@ -15,6 +15,9 @@ from verinet.numeric import FloatArray, IntArray
 
 __all__ = ["Cases", "Event", "Stack", "explore"]
 
+LARGEST_INTEGER = 2.0**53
+"""Below it every integer is a float64 number."""
+
 COMBINATIONS = 24
 """Steps that multipliers of a conjunction's rows are improved by."""
 
@@ -131,7 +134,7 @@ def _combine(
             for i in range(tape.inputs):
                 part += abs(rows[k, i]) * work.magnitude[i]
             reach += weights[k] * part
-        value -= tape.gamma * reach
+        value -= tape.gamma * reach + tape.underflow * work.largest[0]
         best = max(best, value)
         if best > 0.0:
             return float(best)
@@ -170,7 +173,8 @@ def _split_at(low: float, high: float, integral: int) -> float:
     middle = 0.5 * low + 0.5 * high
     if integral:
         middle = float(np.floor(middle))
-        inside = low <= middle < high
+        # Beyond 2^53 the next integer may be no float: such a box is left to exact code.
+        inside = low <= middle < high and max(abs(low), abs(high)) < LARGEST_INTEGER
     else:
         inside = low < middle < high
     return float(middle) if inside else np.nan

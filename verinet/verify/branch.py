@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from verinet.bounds import InputSet, NetworkBounds, bound_network
 from verinet.bounds.kernels import Work, bound_box, make_work
@@ -51,6 +52,7 @@ class _Thread:
         """Make a thread that has seen the whole box."""
         work = make_work(tape)
         work.lower[: tape.inputs], work.upper[: tape.inputs] = lower, upper
+        # Crossed bounds of the whole box show again, as a contradiction, when the search looks at it.
         bound_box(tape, work, len(tape.kind) - 1, True)
         return cls(work, _make_stack(tape.total, cases, FIRST_CAPACITY))
 
@@ -248,7 +250,8 @@ def _rounds(search: _Search) -> Finding:
     root.state[0] = 1
     quota, number = FIRST_QUOTA, 0
     watch = _Watch(Falsifier(search.network, search.region, search.options.seed + 1))
-    with ThreadPoolExecutor(count) as pool:
+    # The kernels' matrix products are small, and each of our threads takes its own.
+    with ThreadPoolExecutor(count) as pool, threadpool_limits(limits=1, user_api="blas"):
         while any(thread.boxes for thread in threads):
             if search.deadline.passed:
                 return _open(threads, "the time limit was reached", timed_out=True)
