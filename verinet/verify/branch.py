@@ -207,7 +207,10 @@ def search_with_branching(network: Network, region: Region, options: VerifyOptio
 
 def thread_count(requested: int) -> int:
     """Return how many threads to use; zero asks for all cores."""
-    return requested or len(os.sched_getaffinity(0))
+    if requested:
+        return requested
+    # Where the system knows it, only the cores that this process may use count.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(eq=False)

@@ -50,13 +50,13 @@ class VerifyOptions:
     Parameters
     ----------
     engine : str
-        ``auto``, ``milp`` or ``smt``.
+        ``auto``, ``branch``, ``milp`` or ``smt``.
     solver : str
         Backend of the milp engine: ``auto``, ``gurobi`` or ``highs``.
     timeout : float
         Seconds of wall time.
     threads : int
-        For the solver.
+        Of the search and of the solver; zero means all cores.
     seed : int
         For the falsifier and the solver.
     falsify : bool
