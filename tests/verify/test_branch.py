@@ -305,11 +305,6 @@ HUGE = 10**400
     [
         pytest.param(Domain((Fraction(-HUGE),), (Fraction(HUGE),)), Atom(constant(1) - y()), id="range"),
         pytest.param(Domain.from_box([0], [1]), Atom(y() * Fraction(HUGE) + constant(1)), id="coefficient"),
-        pytest.param(
-            Domain((Fraction(0),), (Fraction(1),), (VariableType.BINARY,), ((),)),
-            Atom(constant(1) - y()),
-            id="no group",
-        ),
     ],
 )
 def test_what_floats_cannot_hold_is_answered_or_refused_in_a_sentence(

@@ -171,6 +171,26 @@ def test_an_empty_domain_is_vacuous_not_verified() -> None:
         assert verdict.answer is Answer.VACUOUS
 
 
+def test_nothing_is_verified_over_a_domain_that_nobody_found_a_point_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = dense_network([np.eye(1), np.eye(1)], [np.zeros(1), np.zeros(1)])
+    impossible = (Atom(constant(1) - x() * Fraction(3)), Atom(x() * Fraction(3) - constant(1), strict=True))
+    domain = replace(Domain.from_box([0], [1]), conditions=impossible)
+    query = Query(network, (Region(domain, ((Atom(constant(5) - y()),),)),))
+    monkeypatch.setattr("verinet.solve.z3.Z3Backend.is_installed", lambda *_: False)
+    verdict = verify_query(network, query)
+    assert verdict.answer is Answer.UNKNOWN
+    assert "meets the conditions" in verdict.reason
+
+
+def test_what_z3_alone_decided_is_not_called_cross_checked() -> None:
+    # The strict threshold is reached exactly: the MILP solver cannot tell, and Z3 answers by itself.
+    network = dense_network([np.eye(1), np.eye(1)], [np.zeros(1), np.zeros(1)])
+    exceeds = Region(Domain.from_box([-1], [1]), ((Atom(constant(1) - y(), strict=True),),))
+    verdict = verify_query(network, Query(network, (exceeds,)), VerifyOptions(engine="milp", falsify=False))
+    assert verdict.answer is Answer.VERIFIED
+    assert verdict.level is Level.CLAIMED or "bounds" in verdict.evidence[0]
+
+
 def test_a_ball_outside_its_box_is_vacuous() -> None:
     network = dense_network([np.eye(1), np.eye(1)], [np.zeros(1), np.zeros(1)])
     ball = L1Ball((0,), (Fraction(5),), Fraction(1))

@@ -103,6 +103,8 @@ class Domain:
             if any(not 0 <= i < self.size for i in indices):
                 raise PropertyError(f"the {what} over {indices} may name the inputs 0..{self.size - 1} only")
         for group in self.groups:
+            if not group:
+                raise PropertyError("a one-hot group needs at least one input, found none")
             if any(self.types[i] is not VariableType.BINARY for i in group):
                 raise PropertyError(f"the one-hot group {group} needs binary inputs")
         for atom in self.conditions:

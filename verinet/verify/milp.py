@@ -145,7 +145,7 @@ def _judge(search: _Search, outcome: Outcome, tolerance: float, known: float) ->
             f"the smallest violation is within {tolerance:.1g} of the threshold, nearer than {outcome.solver} can tell"
         )
         return search.finding(Outlook.OPEN, reason=reason, bound=bound)
-    timed_out = search.deadline.passed or "time" in outcome.reason
+    timed_out = search.deadline.passed or "time limit" in outcome.reason
     reason = (
         "the time limit was reached" if timed_out else f"{outcome.solver}: {outcome.reason or outcome.status.value}"
     )

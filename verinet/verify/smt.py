@@ -13,7 +13,7 @@ from verinet.verify.finding import Finding, Outlook
 from verinet.verify.options import Deadline
 from verinet.verify.witness import confirm
 
-__all__ = ["counterexample_on_piece", "is_empty", "search_with_smt"]
+__all__ = ["counterexample_on_piece", "is_occupied", "search_with_smt"]
 
 Intervals = Mapping[str, tuple[FloatArray, FloatArray]]
 
@@ -106,14 +106,19 @@ def counterexample_on_piece(
     return confirm(network, region, [outcome.values[i] for i in query.inputs])
 
 
-def is_empty(domain: Domain, deadline: Deadline) -> bool:
-    """Return whether a domain is proved to hold no point at all; False if it holds one or nobody knows.
+def is_occupied(domain: Domain, deadline: Deadline) -> bool | None:
+    """Return whether a domain holds a point; None if Z3 does not say.
 
-    Soundness: emptiness is decided for a superset of the domain, in rational arithmetic.
+    Soundness: True rests on a point that lies exactly in the domain; False on a superset without points, in rational
+    arithmetic.
     """
-    if domain.is_box or not Z3Backend().is_installed():
-        return False
+    if not Z3Backend.is_installed():
+        return None
     builder = ProgrammeBuilder()
-    encode_domain(builder, domain)
+    index = encode_domain(builder, domain).expressions.matrix.indices
     outcome = _z3().solve_exact(builder.build(), SolveOptions(time_limit=deadline.left))
-    return outcome.status is Status.INFEASIBLE
+    if outcome.status is Status.INFEASIBLE:
+        return False
+    if outcome.values is not None and domain.contains([outcome.values[i] for i in index]):
+        return True
+    return None

@@ -14,7 +14,7 @@ from verinet.verify.falsify import falsify, sample
 from verinet.verify.finding import Finding, Outlook
 from verinet.verify.milp import search_with_milp
 from verinet.verify.options import Deadline, VerifyOptions
-from verinet.verify.smt import is_empty, search_with_smt
+from verinet.verify.smt import is_occupied, search_with_smt
 from verinet.verify.verdict import Answer, Level, Verdict
 from verinet.verify.witness import make_witness
 
@@ -195,8 +195,8 @@ def _search(task: _Task) -> Verdict:
             bound=min(bounds) if bounds else None,
         )
     evidence = tuple(dict.fromkeys(sentence for f in findings for sentence in f.evidence))
-    unstable = None if name == "smt" else sum(f.unstable or 0 for f in findings)
-    return _confirmed(task, engine, evidence, unstable)
+    counts = [f.unstable for f in findings if f.unstable is not None]
+    return _confirmed(task, engine, evidence, sum(counts) if len(counts) == len(findings) else None)
 
 
 def _chosen(task: _Task) -> tuple[str, str]:
@@ -236,19 +236,21 @@ def _examined(task: _Task, name: str, region: Region) -> Finding:
         within = task.deadline.within(task.options.cross_check_seconds)
         exact = search_with_smt(task.searched, region, within)
         if exact.outlook is not Outlook.OPEN:
-            return replace(exact, unstable=finding.unstable)
+            # Its own `unstable` is None: Z3 alone decided this region, so asking it again would be no second opinion.
+            return exact
     return finding
 
 
-def _empty(task: _Task) -> bool:
-    """Return whether every region is proved empty."""
+def _occupied(task: _Task) -> bool | None:
+    """Return whether some region holds a point: True and False are certain, None means that nobody knows."""
+    domains = [region.domain for region in task.regions]
+    if any(domain.is_box or sample(domain, task.options.seed) is not None for domain in domains):
+        return True
     within = task.deadline.within(task.options.cross_check_seconds)
-    return all(
-        not region.domain.is_box
-        and sample(region.domain, task.options.seed) is None
-        and is_empty(region.domain, within)
-        for region in task.regions
-    )
+    answers = [is_occupied(domain, within) for domain in domains]
+    if any(answers):
+        return True
+    return None if None in answers else False
 
 
 def _confirmed(task: _Task, engine: str, evidence: tuple[str, ...], unstable: int | None) -> Verdict:
@@ -259,7 +261,11 @@ def _confirmed(task: _Task, engine: str, evidence: tuple[str, ...], unstable: in
     unstable : int or None
         Open neurons of the search; None if no second engine is wanted.
     """
-    if _empty(task):
+    occupied = _occupied(task)
+    if occupied is None:
+        reason = "no input that meets the conditions was found, and none is proved to exist or to be missing"
+        return task.verdict(Answer.UNKNOWN, engine, reason=reason)
+    if not occupied:
         return task.verdict(Answer.VACUOUS, engine, evidence=("the input domain holds no point",))
     verdict = task.verdict(Answer.VERIFIED, engine, level=Level.CLAIMED, evidence=evidence)
     if unstable is None or unstable > task.options.cross_check_neurons or not Z3Backend().is_installed():
