@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from verinet.errors import PropertyError
-from verinet.model.linear import Atom, Side
+from verinet.model.linear import LARGEST_NUMBER, Atom, Side
 from verinet.numeric import FloatArray, float_down, float_up, readable
 
 __all__ = ["Domain", "L1Ball", "VariableType"]
@@ -87,6 +87,11 @@ class Domain:
         if not len(self.lower) == len(self.upper) == len(self.types):
             raise PropertyError("a domain needs as many lower bounds as upper bounds and types")
         for i, (low, high) in enumerate(zip(self.lower, self.upper, strict=True)):
+            if max(abs(low), abs(high)) >= LARGEST_NUMBER:
+                raise PropertyError(
+                    f"the range of input {i} needs numbers that a float64 can hold, found {readable(low)} to "
+                    f"{readable(high)}; rescale the input"
+                )
             if self.types[i] is not VariableType.CONTINUOUS:
                 low, high = Fraction(math.ceil(low)), Fraction(math.floor(high))
             if low > high:

@@ -7,7 +7,11 @@ from fractions import Fraction
 
 from verinet.numeric import readable
 
-__all__ = ["Atom", "Conjunction", "LinearExpression", "Side", "Symbol"]
+__all__ = ["LARGEST_NUMBER", "Atom", "Conjunction", "LinearExpression", "Side", "Symbol"]
+
+
+LARGEST_NUMBER = 2**1023
+"""Bounds, coefficients and constants stay below it, so that each has a finite float64 next to it."""
 
 
 class Side(Enum):
@@ -115,6 +119,11 @@ class Atom:
 
     expression: LinearExpression
     strict: bool = False
+
+    @property
+    def largest(self) -> Fraction:
+        """Largest magnitude of a coefficient or the constant."""
+        return max((abs(c) for _, c in self.expression.terms), default=Fraction(0)) + abs(self.expression.constant)
 
     def holds(self, inputs: Sequence[Fraction], outputs: Sequence[Fraction] = ()) -> bool:
         """Decide the atom at a point, exactly."""

@@ -7,8 +7,9 @@ from fractions import Fraction
 from verinet.errors import PropertyError
 from verinet.model.domain import Domain
 from verinet.model.evaluation import evaluate_exact
-from verinet.model.linear import Conjunction, Side
+from verinet.model.linear import LARGEST_NUMBER, Conjunction, Side
 from verinet.model.network import Network
+from verinet.numeric import readable
 
 __all__ = ["Query", "Region"]
 
@@ -60,6 +61,11 @@ class Query:
                     f"the network takes {self.network.size_in} inputs, but the property gives {region.domain.size}"
                 )
             for atom in (atom for conjunction in region.unsafe for atom in conjunction):
+                if atom.largest >= LARGEST_NUMBER:
+                    raise PropertyError(
+                        f"the property needs coefficients that a float64 can hold, found {readable(atom.largest)}; "
+                        "rescale the condition"
+                    )
                 for symbol, _ in atom.expression.terms:
                     if not 0 <= symbol.index < sizes[symbol.side]:
                         raise PropertyError(
