@@ -1,16 +1,20 @@
 """The command line keeps its contract: what goes to stdout, and which exit code."""
 
+import itertools
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from verinet.cli import main
+from verinet import cli as command_line
 from verinet.io import read_onnx, write_onnx
 from verinet.model import Network, dense_network, evaluate
 
@@ -53,15 +57,7 @@ VNNLIB = """
 
 def run(*arguments: str | Path) -> int:
     """Run the command line in this process and return its exit code."""
-    command = sys.argv
-    sys.argv = ["verinet", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.argv = command
-    return 0
+    return command_line.run([str(argument) for argument in arguments])
 
 
 @pytest.fixture
@@ -292,3 +288,90 @@ def test_an_acas_xu_query_is_answered(shared: Path, capsys) -> None:
     y = evaluate(read_onnx(network), x)
     assert y == pytest.approx([float(values[f"Y_{i}"]) for i in range(5)], abs=1e-9)
     assert y.argmin() == 0
+
+
+@pytest.fixture
+def hard(tmp_path: Path) -> tuple[Path, Path]:
+    """Write a network and a question about it that no engine answers within seconds."""
+    rng = np.random.default_rng(0)
+    sizes = [8, 60, 60, 60, 1]
+    weights = [rng.normal(size=(b, a)) * np.sqrt(2 / a) for a, b in itertools.pairwise(sizes)]
+    network = dense_network(weights, [rng.normal(size=len(w)) * 0.1 for w in weights])
+    write_onnx(network, tmp_path / "hard.onnx")
+    values = evaluate(network, rng.uniform(-1, 1, size=(4000, 8)))
+    lines = [f"(declare-const X_{i} Real)" for i in range(8)] + ["(declare-const Y_0 Real)"]
+    lines += [f"(assert (>= X_{i} -1.0))\n(assert (<= X_{i} 1.0))" for i in range(8)]
+    return write(
+        tmp_path / "hard.vnnlib", "\n".join([*lines, f"(assert (>= Y_0 {values.max() + np.ptp(values):.6f}))"])
+    ), tmp_path / "hard.onnx"
+
+
+def start(*arguments: str | Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "verinet", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def _compiled() -> None:
+    assert run("doctor", "--warm") == 0
+
+
+@pytest.mark.usefixtures("_compiled")
+def test_a_time_limit_counts_from_the_start_of_the_process(tmp_path: Path, hard: tuple[Path, Path]) -> None:
+    prop, model = hard
+    record = tmp_path / "record.json"
+    started = time.monotonic()
+    with start("verify", prop, "--network", model, "--engine", "branch", "--timeout", "3", "--json", record) as process:
+        out, error = process.communicate()
+    assert time.monotonic() - started < 4
+    assert process.returncode == 0
+    assert out == "timed-out\n"
+    assert "best bound" in error
+    assert error.count("\n") == 1
+    (verdict,) = json.loads(record.read_text())
+    assert verdict["timed_out"]
+    assert verdict["bound"] < verdict["needed_bound"] == 0
+    assert len(verdict["open_box"]["lower"]) == len(verdict["open_box"]["upper"]) == 8
+    assert 2.9 < verdict["seconds"] < 4
+
+
+@pytest.mark.usefixtures("_compiled")
+def test_an_interrupt_prints_what_is_known(tmp_path: Path, hard: tuple[Path, Path]) -> None:
+    prop, model = hard
+    record = tmp_path / "record.json"
+    with start("verify", prop, "--network", model, "--engine", "branch", "--json", record) as process:
+        time.sleep(4)
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        out, error = process.communicate()
+    assert time.monotonic() - started < 1.5
+    assert process.returncode == 130
+    assert out == "unknown\n"
+    assert "interrupted" in error
+    assert "Traceback" not in error
+    (verdict,) = json.loads(record.read_text())
+    assert verdict["reason"].startswith("interrupted")
+    assert verdict["bound"] < 0
+
+
+def test_limits_need_positive_numbers(tmp_path: Path, model: Path, capsys) -> None:
+    prop = write(tmp_path / "p.vnnlib", VNNLIB.format(threshold=0))
+    assert run("verify", prop, "--network", model, "--memory", "0") == 2
+    assert "--memory" in capsys.readouterr().err
+
+
+def test_doctor_compiles_ahead_and_says_so(capsys) -> None:
+    assert run("doctor", "--warm") == 0
+    assert "search kernels" in capsys.readouterr().out
+    assert run("doctor") == 0
+    assert "search kernels compiled" in capsys.readouterr().out
+
+
+def test_output_that_nobody_reads_is_no_error(model: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "verinet", "inspect", str(model)]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert done.returncode == 141
+    assert done.stderr == ""

@@ -1,5 +1,8 @@
 """The branch engine against an independent oracle, on its edges, and under time limits."""
 
+import itertools
+import signal
+import threading
 import time
 from dataclasses import replace
 from fractions import Fraction
@@ -30,8 +33,9 @@ from verinet.model import (
     dense_network,
     evaluate,
 )
-from verinet.verify import Answer, Deadline, Finding, Outlook, VerifyOptions, verify_query
+from verinet.verify import Answer, Deadline, Finding, Interrupted, OpenBox, Outlook, VerifyOptions, verify_query
 from verinet.verify.branch import search_with_branching
+from verinet.verify.memory import MemoryCeiling, peak_memory
 
 CASES, TYPED_CASES = 160, 120
 TYPED_SEEDS = 10_000
@@ -55,10 +59,17 @@ def constant(value: Fraction | float) -> LinearExpression:
     return LinearExpression((), Fraction(value))
 
 
-def searched(query: Query, *, threads: int = 1, timeout: float = PATIENCE, falsify: bool = False) -> Finding:
+def searched(
+    query: Query,
+    *,
+    threads: int = 1,
+    timeout: float = PATIENCE,
+    falsify: bool = False,
+    memory: float | None = None,
+) -> Finding:
     """Ask the engine alone: no falsifier before it, and no Z3 after it that would correct a wrong claim."""
     (region,) = query.regions
-    options = VerifyOptions(engine="branch", threads=threads, timeout=timeout, falsify=falsify)
+    options = VerifyOptions(engine="branch", threads=threads, timeout=timeout, falsify=falsify, memory=memory)
     return search_with_branching(query.network, region, options, Deadline.after(timeout))
 
 
@@ -413,3 +424,244 @@ def test_the_time_limit_is_kept_and_said(sizes: list[int], threads: int) -> None
     assert verdict.answer is Answer.UNKNOWN
     assert verdict.timed_out
     assert "time limit" in verdict.reason
+
+
+# ---------------------------------------------------------------------------------- what is known when it is cut short
+
+
+def endless() -> Query:
+    """Return a question that no engine answers within seconds."""
+    return above_the_samples(random_dense(0, [8, 60, 60, 60, 1]), 1.0)
+
+
+def assert_worst_box(query: Query, finding: Finding) -> None:
+    """Check that the bound holds at points of the box, and that the box lies in the domain."""
+    assert finding.bound is not None
+    assert finding.box is not None
+    assert finding.bound <= 0
+    (region,) = query.regions
+    lower, upper = (np.array(side) for side in (finding.box.lower, finding.box.upper))
+    outer = region.domain.box()
+    assert (outer[0] <= lower).all()
+    assert (lower <= upper).all()
+    assert (upper <= outer[1]).all()
+    ((atom,),) = region.unsafe
+    for point in np.random.default_rng(0).uniform(lower, upper, size=(200, len(lower))):
+        violation = float(atom.expression.constant) - evaluate(query.network, point)[0]
+        assert violation >= finding.bound - 1e-9
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_time_limit_leaves_the_best_bound_and_the_worst_box(threads: int) -> None:
+    query = endless()
+    finding = searched(query, threads=threads, timeout=0.5)
+    assert finding.timed_out
+    assert_worst_box(query, finding)
+    assert f"{finding.bound:.6g}" in finding.reason
+    assert str(finding.box) in finding.reason
+    verdict = verify_query(query.network, query, VerifyOptions(engine="branch", timeout=0.5, falsify=False))
+    assert verdict.timed_out
+    assert verdict.bound is not None
+    assert verdict.box is not None
+
+
+def test_the_bound_of_a_longer_search_is_no_worse() -> None:
+    short, long = (searched(endless(), timeout=seconds).bound for seconds in (0.1, 1.5))
+    assert short is not None
+    assert long is not None
+    assert short <= long
+
+
+def test_the_clock_runs_from_when_the_caller_says() -> None:
+    query = endless()
+    options = VerifyOptions(engine="branch", timeout=2, started=time.monotonic() - 1.8, falsify=False)
+    started = time.monotonic()
+    verdict = verify_query(query.network, query, options)
+    assert verdict.timed_out
+    assert time.monotonic() - started < 1
+    assert verdict.seconds >= 2
+
+
+def test_a_round_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One round of very many boxes: only the flag that kernels look at can end it in time.
+    monkeypatch.setattr("verinet.verify.branch.FIRST_QUOTA", 10**9)
+    query = endless()
+    started = time.monotonic()
+    finding = searched(query, timeout=0.5, threads=2)
+    assert time.monotonic() - started < 2
+    assert finding.timed_out
+    assert_worst_box(query, finding)
+
+
+def test_an_interrupt_ends_the_search_with_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("verinet.verify.branch.FIRST_QUOTA", 10**9)
+    query = endless()
+    key = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    started = time.monotonic()
+    key.start()
+    with pytest.raises(Interrupted) as stop:
+        verify_query(query.network, query, VerifyOptions(engine="branch", timeout=60, falsify=False, threads=2))
+    assert time.monotonic() - started < 2
+    verdict = stop.value.verdict
+    assert verdict.answer is Answer.UNKNOWN
+    assert "interrupted" in verdict.reason
+    assert not verdict.timed_out
+    assert verdict.bound is not None
+    assert verdict.box is not None
+
+
+# ------------------------------------------------------------------------------------------------------------- memory
+
+
+def ceiling(extra: float) -> float:
+    """Return a limit that leaves so many MiB to the search, beyond its reserve."""
+    return peak_memory() / 2**20 + 16 + extra
+
+
+def test_a_ceiling_below_what_is_held_already_is_said() -> None:
+    finding = searched(endless(), memory=1)
+    assert finding.outlook is Outlook.OPEN
+    assert finding.exhausted
+    assert not finding.timed_out
+    assert "memory limit" in finding.reason
+    assert "1 MiB" in finding.reason
+    assert finding.box is not None
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_stack_that_may_not_grow_ends_the_search_and_not_the_process(
+    monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr("verinet.verify.branch.FIRST_CAPACITY", 3)
+    monkeypatch.setattr("verinet.verify.branch._Thread.grow", lambda thread, capacity: False)
+    query = above_the_samples(random_dense(0, [4, 32, 32, 1]), 0.1)
+    finding = searched(query, threads=threads, timeout=30)
+    assert finding.outlook is Outlook.OPEN
+    assert finding.exhausted
+    assert "memory limit" in finding.reason
+    assert_worst_box(query, finding)
+
+
+def test_a_machine_without_memory_ends_the_search_and_not_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(stack: object, capacity: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("verinet.verify.branch.FIRST_CAPACITY", 3)
+    monkeypatch.setattr("verinet.verify.branch._resize", fail)
+    finding = searched(above_the_samples(random_dense(0, [4, 32, 32, 1]), 0.1), timeout=30)
+    assert finding.exhausted
+    assert "all that the machine gives" in finding.reason
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_scarce_memory_changes_the_order_and_not_the_answer(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    query = above_the_samples(random_dense(0, [4, 32, 32, 1]), 0.1)
+    monkeypatch.setattr(MemoryCeiling, "is_scarce", property(lambda ceiling: True))
+    assert searched(query, threads=threads, timeout=60).outlook is Outlook.REFUTED
+    monkeypatch.setattr("verinet.verify.branch.FIRST_CAPACITY", 3)
+    # Small steps only: doubling is refused.
+    grow = "verinet.verify.branch._Thread.grow"
+    original = search_with_branching.__globals__["_Thread"].grow
+    monkeypatch.setattr(grow, lambda t, capacity: capacity <= t.capacity + 64 and original(t, capacity))
+    assert searched(query, threads=threads, timeout=60).outlook is Outlook.REFUTED
+
+
+def test_a_ceiling_is_kept() -> None:
+    limit = ceiling(2)
+    finding = searched(endless(), memory=limit, timeout=3, threads=2)
+    assert finding.outlook is Outlook.OPEN
+    assert peak_memory() <= limit * 2**20
+
+
+def test_what_was_freed_may_be_spent_again() -> None:
+    memory = MemoryCeiling(ceiling(8))
+    blocks: list[np.ndarray] = []
+    assert memory.spend(2**20, lambda: blocks.append(np.ones(2**17)))
+    assert not memory.spend(2**26, lambda: blocks.append(np.ones(2**23)))
+    assert memory.is_scarce
+    memory.free(2**26)
+    assert memory.allows(2**26)
+    assert not MemoryCeiling(None).is_scarce
+
+
+# ------------------------------------------------------------------------------------------- boxes too small to split
+
+
+def dented(count: int) -> tuple[Network, list[float]]:
+    """Return |x - c| summed at several places as one network: zero nowhere but touched at each place."""
+    places = [i + 0.3 for i in range(count)]
+    first = np.ones((2 * count, 1))
+    bias = np.concatenate([np.array([-c, c]) for c in places])
+    first[1::2] = -1
+    return dense_network([first, np.kron(np.eye(count), np.ones((1, 2)))], [bias, np.zeros(count)]), places
+
+
+def test_a_box_that_cannot_be_split_does_not_hide_a_counterexample_elsewhere() -> None:
+    # |x - 0.3| < 0 holds nowhere, but nearly at 0.3; |x - 1.3| <= 0 holds at the float itself.
+    network, places = dented(2)
+    touched = (Atom(y(0), strict=True),)
+    assert searched(one(network, Domain.from_box([0], [2]), touched)).outlook is Outlook.OPEN
+    (found,) = {
+        searched(one(network, Domain.from_box([0], [2]), *cases), timeout=10).outlook
+        for cases in itertools.permutations((touched, (Atom(y(1)),)))
+    }
+    assert found is Outlook.FOUND
+    assert places[1] == 1.3
+
+
+def test_a_box_set_aside_is_named_when_all_others_are_refuted() -> None:
+    # No integer lies between the thresholds, but integers beyond 2^53 are not told apart by floats.
+    start = 2**53
+    network = dense_network([np.eye(1), np.eye(1)], [np.array([-float(start)]), np.zeros(1)])
+    domain = Domain((Fraction(start),), (Fraction(start + 8),), (VariableType.INTEGER,))
+    finding = searched(one(network, domain, (Atom(y() - constant(1.5)), Atom(constant(1.25) - y()))))
+    assert finding.outlook is Outlook.OPEN
+    assert not finding.cut_short
+    assert "1 box is too small for floats to split and still open, all others are refuted" in finding.reason
+    assert finding.bound is not None
+    assert finding.bound <= 0
+    assert finding.box == OpenBox((float(start),), (float(start + 8),))
+
+
+def test_the_worst_of_many_small_boxes_is_named() -> None:
+    network, places = dented(3)
+    query = one(network, Domain.from_box([0], [3]), *((Atom(y(i), strict=True),) for i in range(3)))
+    finding = searched(query, timeout=20)
+    assert finding.outlook is Outlook.OPEN
+    assert not finding.timed_out
+    assert "more than 200 boxes" in finding.reason
+    assert finding.bound is not None
+    assert -1e-9 < finding.bound <= 0
+    assert finding.box is not None
+    assert finding.box.lower[0] < finding.box.upper[0]
+    assert any(abs(finding.box.lower[0] - place) < 1e-6 for place in places)
+
+
+def test_the_search_gives_up_on_very_many_small_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("verinet.verify.branch.MOST_SET_ASIDE", 1)
+    network, _ = dented(3)
+    query = one(network, Domain.from_box([0], [3]), *((Atom(y(i), strict=True),) for i in range(3)))
+    finding = searched(query, timeout=20)
+    assert finding.outlook is Outlook.OPEN
+    assert "more than 1 boxes" in finding.reason
+
+
+@pytest.mark.parametrize("value", [Fraction(1, 10), Fraction(1, 3), Fraction(1, 2), Fraction(-7, 10)])
+def test_inputs_that_are_fixed_are_settled_by_the_exact_value(value: Fraction) -> None:
+    # relu(x + 1) is known exactly where x is one number, float or not.
+    network = dense_network([np.eye(1), np.eye(1)], [np.ones(1), np.zeros(1)])
+    domain = Domain((value,), (value,))
+    reached = Atom(constant(value + 1) - y())
+    assert searched(one(network, domain, (reached,))).point == (value,)
+    assert searched(one(network, domain, (replace(reached, strict=True),))).outlook is Outlook.REFUTED
+    nearly = Atom(constant(value + 1 + Fraction(1, 10**30)) - y())
+    assert searched(one(network, domain, (nearly,))).outlook is Outlook.REFUTED
+
+
+def test_a_fixed_decimal_beside_an_integer_is_settled_for_each_integer() -> None:
+    network = dense_network([np.ones((1, 2)), np.eye(1)], [np.zeros(1), np.zeros(1)])
+    types = (VariableType.CONTINUOUS, VariableType.INTEGER)
+    domain = Domain((Fraction(1, 10), Fraction(0)), (Fraction(1, 10), Fraction(3)), types)
+    most = constant(Fraction(31, 10))
+    assert searched(one(network, domain, (Atom(most - y()),))).point == (Fraction(1, 10), Fraction(3))
+    assert searched(one(network, domain, (Atom(most - y(), strict=True),))).outlook is Outlook.REFUTED

@@ -6,9 +6,17 @@ assurance levels.
 
 from verinet.audit.drawing import draw_network
 from verinet.audit.formulas import network_formulas
-from verinet.audit.records import FileRecord, NumberRecord, PointRecord, TrainingFileRecord, VerdictRecord
+from verinet.audit.records import (
+    BoxRecord,
+    FileRecord,
+    NumberRecord,
+    PointRecord,
+    TrainingFileRecord,
+    VerdictRecord,
+)
 
 __all__ = [
+    "BoxRecord",
     "FileRecord",
     "NumberRecord",
     "PointRecord",

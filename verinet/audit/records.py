@@ -13,7 +13,15 @@ from verinet.errors import MissingFileError
 from verinet.train import TrainingRecord
 from verinet.verify import Answer, Verdict
 
-__all__ = ["FileRecord", "NumberRecord", "PointRecord", "TrainingFileRecord", "VerdictRecord", "exact_number"]
+__all__ = [
+    "BoxRecord",
+    "FileRecord",
+    "NumberRecord",
+    "PointRecord",
+    "TrainingFileRecord",
+    "VerdictRecord",
+    "exact_number",
+]
 
 
 class _Record(BaseModel):
@@ -79,6 +87,19 @@ class PointRecord(_Record):
     onnxruntime: tuple[float, ...] | None
 
 
+class BoxRecord(_Record):
+    """A part of the question's inputs; a comparison has those of both sides.
+
+    Parameters
+    ----------
+    lower, upper : tuple of float
+        Rounded outward.
+    """
+
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+
+
 class VerdictRecord(_Record):
     """A verdict on a property of a network file.
 
@@ -96,8 +117,13 @@ class VerdictRecord(_Record):
     evidence : tuple of str
     reason : str
         Why the answer is unknown.
+    timed_out : bool
     bound : float or None
-        The worst claimed bound of what was left open.
+        The worst claimed lower bound of the violation over all that was left open.
+    needed_bound : float or None
+        What the bound would have to exceed; None where there is no bound.
+    open_box : BoxRecord or None
+        The worst part of the domain that was left open, where the engine splits it.
     counterexample : tuple of PointRecord or None
     seconds : float
     network, property_file : FileRecord
@@ -113,7 +139,10 @@ class VerdictRecord(_Record):
     engine: str
     evidence: tuple[str, ...]
     reason: str
+    timed_out: bool = False
     bound: float | None
+    needed_bound: float | None = None
+    open_box: BoxRecord | None = None
     counterexample: tuple[PointRecord, ...] | None
     seconds: float
     network: FileRecord
@@ -136,6 +165,10 @@ class VerdictRecord(_Record):
                 )
                 for point in verdict.witness.points
             )
+        bound = verdict.bound if verdict.answer is Answer.UNKNOWN else None
+        box = None
+        if verdict.box is not None:
+            box = BoxRecord(lower=verdict.box.lower, upper=verdict.box.upper)
         return cls(
             property_name=name,
             answer=verdict.answer.value,
@@ -144,7 +177,10 @@ class VerdictRecord(_Record):
             engine=verdict.engine,
             evidence=verdict.evidence,
             reason=verdict.reason,
-            bound=verdict.bound if verdict.answer is Answer.UNKNOWN else None,
+            timed_out=verdict.timed_out,
+            bound=bound,
+            needed_bound=None if bound is None else 0.0,
+            open_box=box,
             counterexample=points,
             seconds=verdict.seconds,
             network=network,

@@ -10,34 +10,45 @@ products can have; `Tape.gamma` times this total bounds everything that rounding
 the compiler may reorder and contract sums.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  # np.dot's library: limits on threads only reach those that are loaded
 
+from verinet.bounds.compiling import jit
 from verinet.bounds.tape import Tape
 from verinet.numeric import FloatArray, IntArray
 
-__all__ = ["BLOCK", "Lines", "Work", "block_minimum", "bound_box", "evaluate_point", "make_work", "pull_block"]
+__all__ = [
+    "AFFINE",
+    "BLOCK",
+    "DENSE",
+    "INPUT",
+    "MAXIMUM",
+    "PATCH",
+    "ROUNDOFF",
+    "TINY",
+    "Lines",
+    "Work",
+    "block_minimum",
+    "bound_box",
+    "bound_node",
+    "evaluate_point",
+    "gather",
+    "make_work",
+    "pull_block",
+    "pull_map",
+    "row_of",
+]
 
 BLOCK = 64
 """Functionals that are pulled back together."""
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def jit(function: Function) -> Function:
-    """Compile a kernel: cached on disk, without the GIL; sums may be reordered and contracted, NaN and inf stay."""
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})(function)
-    return cast(Function, compiled)
-
 
 FEW = 4
 """Up to so many functionals a matrix product is done by hand."""
 
 INPUT, AFFINE, MAXIMUM = 0, 1, 2
-DENSE = 0
+DENSE, SPARSE, PATCH = 0, 1, 2
 TINY = float(np.finfo(np.float64).tiny)
 ROUNDOFF = 2.0**-53
 
@@ -70,8 +81,9 @@ class Work(NamedTuple):
         What a pass finds for each functional.
     gathered, alive_weights, product : ndarray of float
         Room for the matrix products of a pass.
-    alive, open : ndarray of int, shape (total,)
-        Entries that some functional reads; entries of a maximum's argument that are worth a backward pass.
+    alive, is_alive, open : ndarray of int, shape (total,)
+        Entries that some functional reads, listed and marked; entries of a maximum's argument that are worth a
+        backward pass.
     largest : ndarray of float, shape (1,)
         Largest magnitude of any entry so far, of all boxes.
     cost : ndarray of float, shape (1,)
@@ -91,6 +103,7 @@ class Work(NamedTuple):
     alive_weights: FloatArray
     product: FloatArray
     alive: IntArray
+    is_alive: IntArray
     open: IntArray
     largest: FloatArray
     cost: FloatArray
@@ -100,11 +113,11 @@ class Work(NamedTuple):
 def make_work(tape: Tape) -> Work:
     """Allocate the buffers for a tape; bounds start infinite."""
     total = tape.total
-    dense = tape.map_kind == DENSE
-    users = np.repeat(np.arange(len(tape.kind)), np.diff(tape.first_map))
-    widest = int(tape.map_width[dense].max(initial=1))
-    tallest = int(tape.size[users[dense]].max(initial=1))
-    largest = int((tape.map_width[dense] * tape.size[users[dense]]).max(initial=1))
+    # Each map is a matrix to the passes: all of a dense one, all filters of a convolution.
+    widths = np.where(tape.map_kind == DENSE, tape.map_width, tape.map_window)
+    widest = int(widths.max(initial=1))
+    tallest = int(tape.map_filters.max(initial=1))
+    largest = int((widths * tape.map_filters).max(initial=1))
     lines = Lines(
         np.zeros(total, dtype=np.int64),
         np.zeros(total),
@@ -126,10 +139,26 @@ def make_work(tape: Tape) -> Work:
         np.zeros(widest * BLOCK),
         np.zeros(total, dtype=np.int64),
         np.zeros(total, dtype=np.int64),
+        np.zeros(total, dtype=np.int64),
         np.zeros(1),
         np.zeros(1),
         lines,
     )
+
+
+@jit
+def row_of(tape: Any, m: int, t: int) -> tuple[int, int, int]:
+    """Return where the weights and the columns of a row begin, and how many there are; for maps that are not dense."""
+    if tape.map_kind[m] == PATCH:
+        window, positions = tape.map_window[m], tape.map_positions[m]
+        return (
+            tape.map_weights[m] + t // positions * window,
+            tape.map_columns[m] + t % positions * window,
+            window,
+        )
+    first = tape.offsets[tape.map_offsets[m] + t]
+    length = tape.offsets[tape.map_offsets[m] + t + 1] - first
+    return tape.map_weights[m] + first, tape.map_columns[m] + first, length
 
 
 @jit
@@ -158,13 +187,14 @@ def _affine_interval(tape: Any, work: Any, node: int, fresh: bool) -> None:
                     high += max(a, b)
                     reach += abs(w) * magnitude[c]
             else:
-                at = tape.map_offsets[m] + t
-                for k in range(tape.map_weights[m] + tape.offsets[at], tape.map_weights[m] + tape.offsets[at + 1]):
-                    w, c = tape.weights[k], source + tape.columns[k]
-                    a, b = w * work.lower[c], w * work.upper[c]
-                    low += min(a, b)
-                    high += max(a, b)
-                    reach += abs(w) * work.magnitude[c]
+                first, column, length = row_of(tape, m, t)
+                for k in range(length):
+                    if tape.columns[column + k] >= 0:
+                        w, c = tape.weights[first + k], source + tape.columns[column + k]
+                        a, b = w * work.lower[c], w * work.upper[c]
+                        low += min(a, b)
+                        high += max(a, b)
+                        reach += abs(w) * work.magnitude[c]
         slack = tape.gamma * reach + TINY
         i = start + t
         # Written as comparisons: an overflow to NaN changes no bound.
@@ -218,7 +248,7 @@ def _relax_maximum(tape: Any, work: Any, node: int) -> None:
 
 
 @jit
-def _gather(block: FloatArray, start: int, size: int, count: int, alive: IntArray) -> int:
+def gather(block: FloatArray, start: int, size: int, count: int, alive: IntArray) -> int:
     """List the entries of a slice that some functional reads; return how many."""
     found = 0
     for t in range(size):
@@ -270,18 +300,68 @@ def _pull_few(tape: Any, work: Any, m: int, start: int, count: int, found: int) 
 
 
 @jit
-def _pull_sparse(tape: Any, work: Any, m: int, start: int, count: int, found: int) -> None:
-    """Add the same for a sparse map, entry by entry."""
+def _pull_rows(tape: Any, work: Any, m: int, start: int, count: int, found: int) -> None:
+    """Add the same for a map that is not dense, weight by weight."""
     source, block = tape.map_source[m], work.block
-    for k in range(found):
-        t = work.alive[k]
-        first = tape.map_weights[m] + tape.offsets[tape.map_offsets[m] + t]
-        last = tape.map_weights[m] + tape.offsets[tape.map_offsets[m] + t + 1]
-        for e in range(first, last):
-            w, c = tape.weights[e], source + tape.columns[e]
-            for r in range(count):
-                block[c, r] += w * block[start + t, r]
-        work.cost[0] += float((last - first) * count)
+    for n in range(found):
+        t = work.alive[n]
+        first, column, length = row_of(tape, m, t)
+        for k in range(length):
+            if tape.columns[column + k] >= 0:
+                w, c = tape.weights[first + k], source + tape.columns[column + k]
+                for r in range(count):
+                    block[c, r] += w * block[start + t, r]
+        work.cost[0] += float(length * count)
+
+
+@jit
+def _pull_patches(tape: Any, work: Any, m: int, start: int, count: int, found: int) -> None:
+    """Add the same for a convolution, position by position: all filters that are alive there at once."""
+    source, positions, window = tape.map_source[m], tape.map_positions[m], tape.map_window[m]
+    filters = tape.map_filters[m]
+    work.is_alive[: filters * positions] = 0
+    for n in range(found):
+        work.is_alive[work.alive[n]] = 1
+    for p in range(positions):
+        here = 0
+        for f in range(filters):
+            t = f * positions + p
+            if work.is_alive[t]:
+                first = tape.map_weights[m] + f * window
+                work.alive_weights[here * window : (here + 1) * window] = tape.weights[first : first + window]
+                work.gathered[here * count : (here + 1) * count] = work.block[start + t, :count]
+                here += 1
+        if here == 0:
+            continue
+        work.cost[0] += float(here * window * count)
+        product = work.product[: window * count].reshape((window, count))
+        weights = work.alive_weights[: here * window].reshape((here, window))
+        np.dot(weights.T, work.gathered[: here * count].reshape((here, count)), product)
+        for k in range(window):
+            column = tape.columns[tape.map_columns[m] + p * window + k]
+            if column >= 0:
+                for r in range(count):
+                    work.block[source + column, r] += product[k, r]
+
+
+@jit
+def pull_map(tape: Any, work: Any, m: int, start: int, count: int, found: int) -> None:
+    """Add what functionals of a node's entries mean for the slice that one of its maps reads.
+
+    Parameters
+    ----------
+    tape : Tape
+    work : Work
+        `alive` lists the entries that some functional reads.
+    m, start, count, found : int
+        The map; the node's first entry; how many functionals; how many entries are alive.
+    """
+    if tape.map_kind[m] == DENSE:
+        _pull_dense(tape, work, m, start, count, found)
+    elif tape.map_kind[m] == PATCH and count > FEW:
+        _pull_patches(tape, work, m, start, count, found)
+    else:
+        _pull_rows(tape, work, m, start, count, found)
 
 
 @jit
@@ -309,7 +389,7 @@ def pull_block(tape: Any, work: Any, node: int, count: int) -> None:
         if tape.kind[j] == INPUT:
             continue
         start, size = tape.start[j], tape.size[j]
-        found = _gather(block, start, size, count, work.alive)
+        found = gather(block, start, size, count, work.alive)
         if found == 0:
             continue
         for k in range(found):
@@ -323,10 +403,7 @@ def pull_block(tape: Any, work: Any, node: int, count: int) -> None:
                 for r in range(count):
                     constants[r] += block[i, r] * tape.bias[i]
             for m in range(tape.first_map[j], tape.first_map[j + 1]):
-                if tape.map_kind[m] == DENSE:
-                    _pull_dense(tape, work, m, start, count, found)
-                else:
-                    _pull_sparse(tape, work, m, start, count, found)
+                pull_map(tape, work, m, start, count, found)
         else:
             for k in range(found):
                 i = start + work.alive[k]
@@ -426,6 +503,18 @@ def _refine(tape: Any, work: Any, node: int) -> None:
 
 
 @jit
+def bound_node(tape: Any, work: Any, node: int, fresh: bool) -> None:
+    """Bound the entries of one node from those before it, without a backward pass; see `bound_box`."""
+    if tape.kind[node] == AFFINE:
+        _affine_interval(tape, work, node, fresh)
+    elif tape.kind[node] == MAXIMUM:
+        _relax_maximum(tape, work, node)
+    for i in range(tape.start[node], tape.start[node] + tape.size[node]):
+        work.magnitude[i] = max(abs(work.lower[i]), abs(work.upper[i]))
+        work.largest[0] = max(work.largest[0], work.magnitude[i])
+
+
+@jit
 def bound_box(tape: Any, work: Any, last: int, fresh: bool) -> bool:
     """Bound every entry of the nodes before `last` over the box in the first entries of `work.lower`, `work.upper`.
 
@@ -446,14 +535,8 @@ def bound_box(tape: Any, work: Any, last: int, fresh: bool) -> bool:
         False if bounds crossed, which sound bounds of a box that holds a point never do.
     """
     for j in range(last):
+        bound_node(tape, work, j, fresh)
         start, end = tape.start[j], tape.start[j] + tape.size[j]
-        if tape.kind[j] == AFFINE:
-            _affine_interval(tape, work, j, fresh)
-        elif tape.kind[j] == MAXIMUM:
-            _relax_maximum(tape, work, j)
-        for i in range(start, end):
-            work.magnitude[i] = max(abs(work.lower[i]), abs(work.upper[i]))
-            work.largest[0] = max(work.largest[0], work.magnitude[i])
         if tape.refine[j] >= 0:
             _refine(tape, work, j)
         for i in range(start, end):
@@ -478,11 +561,10 @@ def evaluate_point(tape: Any, values: FloatArray) -> None:
                         for c in range(width):
                             total += tape.weights[at + c] * values[source + c]
                     else:
-                        at = tape.map_offsets[m] + t
-                        for k in range(
-                            tape.map_weights[m] + tape.offsets[at], tape.map_weights[m] + tape.offsets[at + 1]
-                        ):
-                            total += tape.weights[k] * values[source + tape.columns[k]]
+                        first, column, length = row_of(tape, m, t)
+                        for k in range(length):
+                            if tape.columns[column + k] >= 0:
+                                total += tape.weights[first + k] * values[source + tape.columns[column + k]]
                 values[start + t] = total
         elif tape.kind[j] == MAXIMUM:
             for t in range(tape.size[j]):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from verinet.model import Affine, Dense, Input, LinearMap, Maximum, Network, Node, Relu
+from verinet.model import Affine, Convolution, Dense, Input, LinearMap, Maximum, Network, Node, Relu
 from verinet.numeric import SMALLEST_FLOAT, FloatArray, IntArray, gamma
 
 __all__ = ["MapKind", "NodeKind", "Tape", "make_tape"]
@@ -30,6 +30,8 @@ class MapKind(IntEnum):
 
     DENSE = 0
     SPARSE = 1
+    PATCH = 2
+    """A convolution: one row of weights for each filter, one row of columns for each position."""
 
 
 class Tape(NamedTuple):
@@ -47,12 +49,17 @@ class Tape(NamedTuple):
         For a maximum: zero for a ReLU, ``-inf`` otherwise.
     first_map : ndarray of int, shape (nodes + 1,)
         Maps ``first_map[j]:first_map[j + 1]`` belong to node j.
-    map_kind, map_source, map_width, map_weights, map_offsets : ndarray of int, shape (maps,)
-        Kind; slice that the map reads; where its weights begin; where its row offsets begin (sparse only).
+    map_kind, map_source, map_width, map_weights : ndarray of int, shape (maps,)
+        Kind; slice that the map reads; where its weights begin.
+    map_columns, map_offsets : ndarray of int, shape (maps,)
+        Where its columns begin, and for a sparse map its row offsets; unused by dense maps.
+    map_filters, map_positions, map_window : ndarray of int, shape (maps,)
+        For a patch map: how many filters, how many positions of each, and how many weights in each. A dense map has its
+        rows for filters, and neither of the others.
     weights : ndarray of float
-        Row by row for dense maps, entry by entry for sparse ones.
+        Row by row for dense maps, entry by entry for sparse ones, filter by filter for patches.
     columns : ndarray of int
-        Column of each sparse weight, at the weight's place.
+        Column of each weight of a sparse map's row or of a patch; -1 where a patch reaches into the padding.
     offsets : ndarray of int
         Row offsets of sparse maps and group offsets of maxima.
     group : ndarray of int, shape (nodes,)
@@ -79,7 +86,11 @@ class Tape(NamedTuple):
     map_source: IntArray
     map_width: IntArray
     map_weights: IntArray
+    map_columns: IntArray
     map_offsets: IntArray
+    map_filters: IntArray
+    map_positions: IntArray
+    map_window: IntArray
     weights: FloatArray
     columns: IntArray
     offsets: IntArray
@@ -92,33 +103,43 @@ class Tape(NamedTuple):
     underflow: float
 
 
+MAP_FIELDS = tuple(field for field in Tape._fields if field.startswith("map_"))
+"""The fields that hold one number for each map, in the order in which they are written."""
+
+
 class _Writer:
     """Gathers the flat arrays of a tape."""
 
     def __init__(self, starts: dict[str, int]) -> None:
         self.starts = starts
-        self.maps: list[tuple[int, int, int, int, int]] = []
+        self.maps: list[tuple[int, ...]] = []
         self.weights: list[FloatArray] = []
         self.columns: list[IntArray] = []
         self.offsets: list[IntArray] = []
         self.members: list[IntArray] = []
-        self.placed, self.offset_count, self.member_count = 0, 0, 0
+        self.weight_count, self.column_count, self.offset_count, self.member_count = 0, 0, 0, 0
 
     def add_map(self, linear_map: LinearMap, source: str) -> None:
-        kind = MapKind.DENSE if isinstance(linear_map, Dense) else MapKind.SPARSE
-        offsets_at = self.offset_count
-        if kind is MapKind.DENSE:
-            weights = np.ascontiguousarray(linear_map.weights, dtype=np.float64).ravel()
-            columns = np.zeros(len(weights), dtype=np.int64)
+        kind, filters, positions, window = MapKind.DENSE, linear_map.size_out, 0, 0
+        columns = offsets = np.zeros(0, dtype=np.int64)
+        if isinstance(linear_map, Dense):
+            weights = linear_map.weights
+        elif isinstance(linear_map, Convolution) and linear_map.groups == 1:
+            kind, columns, weights = MapKind.PATCH, linear_map.patches, linear_map.weights
+            filters = len(weights)
+            positions, window = linear_map.patches.shape
         else:
             sparse = linear_map.to_sparse()
-            weights, columns = sparse.weights, sparse.columns
-            self.offsets.append(sparse.offsets)
-            self.offset_count += len(sparse.offsets)
-        self.maps.append((int(kind), self.starts[source], linear_map.size_in, self.placed, offsets_at))
-        self.weights.append(np.asarray(weights, dtype=np.float64))
-        self.columns.append(np.asarray(columns, dtype=np.int64))
-        self.placed += len(weights)
+            kind, weights, columns, offsets = MapKind.SPARSE, sparse.weights, sparse.columns, sparse.offsets
+            filters = 0
+        places = (self.weight_count, self.column_count, self.offset_count)
+        self.maps.append((kind, self.starts[source], linear_map.size_in, *places, filters, positions, window))
+        self.weights.append(np.ascontiguousarray(weights, dtype=np.float64).ravel())
+        self.columns.append(np.ascontiguousarray(columns, dtype=np.int64).ravel())
+        self.offsets.append(offsets)
+        self.weight_count += weights.size
+        self.column_count += columns.size
+        self.offset_count += len(offsets)
 
     def add_groups(self, offsets: IntArray, members: IntArray) -> int:
         at = self.offset_count
@@ -190,31 +211,27 @@ def make_tape(network: Network) -> Tape:
         first_map[j + 1] = len(writer.maps)
     rows = [node.op.longest_row for node in nodes if isinstance(node.op, Affine)]
     longest = max(*addends.values(), *rows, 1)
-    maps = np.array(writer.maps, dtype=np.int64).reshape(-1, 5)
+    maps = np.array(writer.maps, dtype=np.int64).reshape(-1, len(MAP_FIELDS))
     return Tape(
-        kind,
-        np.array([starts[node.name] for node in nodes]),
-        np.array([node.op.size_out for node in nodes]),
-        refine,
-        sole_user,
-        floor,
-        first_map,
-        maps[:, 0].copy(),
-        maps[:, 1].copy(),
-        maps[:, 2].copy(),
-        maps[:, 3].copy(),
-        maps[:, 4].copy(),
-        np.concatenate([np.zeros(0), *writer.weights]),
-        _joined(writer.columns),
-        _joined(writer.offsets),
-        group,
-        _joined(writer.members),
-        bias,
-        network.size_in,
-        total,
+        kind=kind,
+        start=np.array([starts[node.name] for node in nodes]),
+        size=np.array([node.op.size_out for node in nodes]),
+        refine=refine,
+        sole_user=sole_user,
+        floor=floor,
+        first_map=first_map,
+        weights=np.concatenate([np.zeros(0), *writer.weights]),
+        columns=_joined(writer.columns),
+        offsets=_joined(writer.offsets),
+        group=group,
+        members=_joined(writer.members),
+        bias=bias,
+        inputs=network.size_in,
+        total=total,
         # Twice what the longest sum of products needs: sums of error terms are rounded too.
-        2.0 * gamma(total + longest + 8),
-        2.0 * total * longest * SMALLEST_FLOAT,
+        gamma=2.0 * gamma(total + longest + 8),
+        underflow=2.0 * total * longest * SMALLEST_FLOAT,
+        **{field: np.ascontiguousarray(column) for field, column in zip(MAP_FIELDS, maps.T, strict=True)},
     )
 
 

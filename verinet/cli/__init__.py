@@ -4,14 +4,25 @@ stdout carries results only. Every command imports what it needs when it runs, s
 answer.
 """
 
+import gc
+import os
+import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from verinet.cli.exits import Exit, guarded
 
-__all__ = ["main"]
+__all__ = ["main", "run"]
+
+STARTED = time.monotonic() - time.process_time()
+"""When this process began, nearly: what it computed before it got here counts as time."""
+
+COLLECTOR_THRESHOLD = 100_000
+"""Objects that the garbage collector waits for: imports make many and free none of them."""
 
 app = typer.Typer(
     name="verinet",
@@ -75,12 +86,14 @@ def train(
 
 @app.command()
 def verify(
+    context: typer.Context,
     property_file: Annotated[Path, typer.Argument(metavar="PROPERTY", help="A .vnnlib, .vnnlib.gz or .toml file.")],
     network: Annotated[str, typer.Option("--network", help=NETWORK_HELP)],
     timeout: Annotated[float, typer.Option(help="Seconds for each property.")] = float("inf"),
     engine: Annotated[str, typer.Option(help="auto, branch, milp or smt.")] = "auto",
     solver: Annotated[str, typer.Option(help="Of the milp engine: auto, gurobi or highs.")] = "auto",
     threads: Annotated[int, typer.Option(help="Of the search and the solver; 0 means all cores.", min=0)] = 1,
+    memory: Annotated[float | None, typer.Option(metavar="MIB", help="Most memory of the branch engine.")] = None,
     seed: Annotated[int, typer.Option(help="For the falsifier and the solver.", min=0)] = 0,
     falsify: Annotated[bool, typer.Option(help="Look for counterexamples before proving.")] = True,
     certificate: Annotated[Path | None, typer.Option(help="Not available yet.")] = None,
@@ -101,12 +114,67 @@ def verify(
             engine=engine,
             solver=solver,
             timeout=_positive("--timeout", timeout),
+            started=context.obj,
+            memory=None if memory is None else _positive("--memory", memory, "MiB"),
             threads=threads,
             seed=seed,
             falsify=falsify,
         )
         path = _network_path(network)
         return verify_file(VerifyRequest(property_file, path, options, json, counterexample, quiet))
+
+    _finish(run)
+
+
+@app.command()
+def optimise(
+    property_file: Annotated[Path, typer.Argument(metavar="PROPERTY", help="A .vnnlib, .vnnlib.gz or .toml file.")],
+    network: Annotated[str, typer.Option("--network", help=NETWORK_HELP)],
+    goal: Annotated[str, typer.Option(help="range, largest-violation, nearest or radius.")] = "largest-violation",
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="One property of a .toml file.")] = None,
+    output: Annotated[str | None, typer.Option(help="Range of this output or linear expression; default all.")] = None,
+    minimise: Annotated[bool, typer.Option("--minimise", help="Of a range: the least value only.")] = False,
+    maximise: Annotated[bool, typer.Option("--maximise", help="Of a range: the greatest value only.")] = False,
+    point: Annotated[str | None, typer.Option(help="Centre: v1,v2,... in the inputs' order, or a .csv file.")] = None,
+    row: Annotated[int, typer.Option(help="Of that file, from 1.", min=1)] = 1,
+    norm: Annotated[str | None, typer.Option(help="linf (default), l1, or count of changed features.")] = None,
+    costs: Annotated[str | None, typer.Option(help="name=price,name=up:down,...; inf: must not change.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for each question.")] = float("inf"),
+    gap: Annotated[float, typer.Option(help="Gap at which to stop, absolute and relative.", min=0)] = 1e-6,
+    engine: Annotated[str, typer.Option(help="auto, milp or smt.")] = "auto",
+    solver: Annotated[str, typer.Option(help="Of the milp engine: auto, gurobi or highs.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Of the solver; 0 means all cores.", min=0)] = 1,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    json: Annotated[Path | None, typer.Option(help="Write the record here.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Find the range of an output, the largest violation, the nearest counterexample or the robust radius."""
+
+    def run() -> Exit:
+        from verinet.cli.optimising import Goal, OptimiseRequest, chosen, optimise_file
+        from verinet.verify import Metric, OptimiseOptions, Sense
+
+        senses = tuple(s for s, wanted in ((Sense.MINIMISE, minimise), (Sense.MAXIMISE, maximise)) if wanted)
+        options = OptimiseOptions(
+            engine, solver, _positive("--timeout", timeout), threads, seed, absolute_gap=gap, relative_gap=gap
+        )
+        return optimise_file(
+            OptimiseRequest(
+                property_file,
+                _network_path(network),
+                chosen("--goal", goal, Goal),
+                options,
+                only,
+                output,
+                senses or tuple(Sense),
+                point,
+                row,
+                None if norm is None else chosen("--norm", norm, Metric),
+                costs,
+                json,
+                quiet,
+            )
+        )
 
     _finish(run)
 
@@ -124,25 +192,54 @@ def inspect(model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")]) -> Non
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    warm: Annotated[bool, typer.Option("--warm", help="Compile the search kernels ahead, about 20 s.")] = False,
+) -> None:
     """Show versions, solvers, licences and their limits."""
 
     def run() -> Exit:
         from verinet.cli.looking import doctor as examine
+        from verinet.cli.looking import warm_up
 
-        return examine()
+        return warm_up() if warm else examine()
 
     _finish(run)
 
 
-def _positive(name: str, value: float) -> float:
+def _positive(name: str, value: float, unit: str = "seconds") -> float:
     from verinet.errors import InputError
 
     if not value > 0:
-        raise InputError(f"{name} needs a number of seconds above 0, found {value}")
+        raise InputError(f"{name} needs a number of {unit} above 0, found {value}")
     return value
 
 
-def main() -> None:
-    """Run the command line."""
-    app()
+def run(arguments: Sequence[str], started: float | None = None) -> int:
+    """Run the command line within this process and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+    started : float or None
+        When time limits begin to count, on the clock of `time.monotonic`; None for now.
+    """
+    try:
+        app(list(arguments), obj=time.monotonic() if started is None else started)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return int(Exit.DONE)
+
+
+def main() -> NoReturn:
+    """Run the command line as this process and end it.
+
+    Nothing is left to do then, and taking every imported module apart would take a third of a second.
+    """
+    gc.set_threshold(COLLECTOR_THRESHOLD)
+    code = run(sys.argv[1:], STARTED)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = code or int(Exit.NO_READER)
+    os._exit(code)

@@ -7,11 +7,11 @@ from pathlib import Path
 from verinet import __version__
 from verinet.cli.exits import Exit
 from verinet.cli.output import result
-from verinet.errors import VerinetError
+from verinet.errors import InputError, VerinetError
 from verinet.io import OperatorOutcome, inspect_onnx, read_onnx
 from verinet.solve import backends
 
-__all__ = ["doctor", "inspect_file"]
+__all__ = ["doctor", "inspect_file", "warm_up"]
 
 LIBRARIES = ("numpy", "scipy", "networkx", "numba", "onnx", "onnxruntime", "scikit-learn", "pydantic")
 
@@ -38,7 +38,9 @@ def inspect_file(path: Path) -> Exit:
 
 
 def doctor() -> Exit:
-    """Print versions, solvers, licences and their limits."""
+    """Print versions, solvers, licences and their limits, and whether the search kernels are compiled."""
+    from verinet.verify.cold_start import are_kernels_ready
+
     result(f"verinet {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for library in LIBRARIES:
         try:
@@ -58,4 +60,25 @@ def doctor() -> Exit:
             cap = f", at most {limits.variables:.0f} variables and {limits.rows:.0f} rows"
         reason = f" ({available.reason})" if available.reason and not cap else ""
         result(f"  solver {backend.name:<7} {backend.version() or '-':<10} {state}{cap}{reason}")
+    result(f"  search kernels {'compiled' if are_kernels_ready() else 'not compiled yet: verinet doctor --warm'}")
+    return Exit.DONE
+
+
+def warm_up() -> Exit:
+    """Compile the search kernels ahead, and forget those of older versions."""
+    from verinet.bounds.compiling import forget_old_kernels, kernel_folder
+    from verinet.verify.cold_start import are_kernels_ready, compile_kernels
+
+    folder = kernel_folder()
+    if folder is None:
+        raise InputError(
+            "compiled kernels need a writable folder, found none in NUMBA_CACHE_DIR, the package or the user's caches; "
+            "set NUMBA_CACHE_DIR to one"
+        )
+    ready = are_kernels_ready()
+    seconds = compile_kernels()
+    forgotten = forget_old_kernels()
+    done = "were compiled already" if ready else f"compiled in {seconds:.0f} s"
+    older = f"; deleted those of {forgotten} older versions" if forgotten else ""
+    result(f"search kernels {done}, kept in {folder}{older}")
     return Exit.DONE

@@ -14,7 +14,7 @@ def result(text: str) -> None:
 
 
 class Reporter:
-    """Writes progress on stderr: one line that renews itself on a terminal, nothing elsewhere.
+    """Writes progress on stderr: one line that renews itself on a terminal, nothing elsewhere; and notices.
 
     Parameters
     ----------
@@ -23,6 +23,7 @@ class Reporter:
     """
 
     def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._live = sys.stderr.isatty() and not quiet
         self._width = 0
 
@@ -34,6 +35,14 @@ class Reporter:
         sys.stderr.write("\r" + text.ljust(self._width))
         sys.stderr.flush()
         self._width = len(text)
+
+    def notice(self, sentence: str) -> None:
+        """Write a sentence to stay, on a terminal or elsewhere."""
+        if self._quiet:
+            return
+        self.clear()
+        sys.stderr.write(f"verinet: {sentence}\n")
+        sys.stderr.flush()
 
     def clear(self) -> None:
         """Wipe the line."""

@@ -1,6 +1,6 @@
 """``verinet verify``: a property file and a network file, to verdicts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from verinet.cli.exits import Exit
-from verinet.cli.output import progress, result
+from verinet.cli.output import Reporter, progress, result
 from verinet.errors import InputError, PropertyError
 from verinet.io import (
     Replayer,
@@ -21,7 +21,16 @@ from verinet.io import (
     write_atomically,
 )
 from verinet.model import Network, PropertySet, describe
-from verinet.verify import Answer, Replay, ReplayedPoint, Verdict, VerifyOptions, verify_property, verify_query
+from verinet.verify import (
+    Answer,
+    Interrupted,
+    Replay,
+    ReplayedPoint,
+    Verdict,
+    VerifyOptions,
+    verify_property,
+    verify_query,
+)
 
 if TYPE_CHECKING:
     from verinet.audit import VerdictRecord
@@ -92,21 +101,32 @@ def _is_vnnlib(path: Path) -> bool:
 
 
 def _verify_vnnlib(request: VerifyRequest) -> Exit:
-    """Print ``sat`` with the assignment, ``unsat``, ``unknown`` or ``timed-out``."""
+    """Print ``sat`` with the assignment, ``unsat``, ``unknown`` or ``timed-out``; also when interrupted."""
     prop = read_vnnlib(request.property_file)
     network = read_onnx(request.network)
     with progress(request.quiet) as report:
-        verdict = verify_query(network, prop.query(network), _options(request, report))
+        try:
+            verdict = verify_query(network, prop.query(network), _options(request, report))
+        except Interrupted as stop:
+            _answer_vnnlib(request, report, stop.verdict)
+            raise
+        _answer_vnnlib(request, report, verdict)
+    return Exit.DONE
+
+
+def _answer_vnnlib(request: VerifyRequest, report: Reporter, verdict: Verdict) -> None:
     word = "timed-out" if verdict.timed_out else VNNLIB_ANSWERS[verdict.answer]
     assignment = _assignment(verdict)
     # Files first: once a verdict is printed, everything that belongs to it is there.
     _write_records(request, [Judged(request.property_file.name, "no input satisfies the file's assertions", verdict)])
     if request.counterexample_file is not None and assignment:
         write_atomically(request.counterexample_file, assignment + "\n")
+    report.clear()
     result(word)
     if assignment:
         result(assignment)
-    return Exit.DONE
+    if verdict.reason:
+        report.notice(verdict.reason)
 
 
 def _assignment(verdict: Verdict) -> str:
@@ -117,31 +137,47 @@ def _assignment(verdict: Verdict) -> str:
 
 
 def _verify_toml(request: VerifyRequest) -> Exit:
-    """Print one line a property, and the counterexamples of those that are violated."""
+    """Print one line a property, and the counterexamples of those that are violated; also when interrupted."""
     properties = read_property_file(request.property_file)
     network = read_onnx(request.network)
+    judged: list[Judged] = []
     with progress(request.quiet) as report:
-        judged = judge_all(network, properties, _options(request, report))
+        try:
+            judged.extend(_judge_each(network, properties, _options(request, report)))
+        except Interrupted as stop:
+            prop = properties.properties[len(judged)]
+            judged.append(Judged(prop.name, describe(prop, properties), stop.verdict))
+            report.clear()
+            _answer_toml(request, judged, properties)
+            raise
+    _answer_toml(request, judged, properties)
+    return exit_code([item.verdict for item in judged])
+
+
+def _answer_toml(request: VerifyRequest, judged: Sequence[Judged], properties: PropertySet) -> None:
     _write_records(request, judged)
     for item in judged:
         for line in verdict_lines(item, properties):
             result(line)
-    return exit_code([item.verdict for item in judged])
 
 
 def judge_all(network: Network, properties: PropertySet, options: VerifyOptions) -> list[Judged]:
     """Verify every property of a set, each within the time limit."""
+    return list(_judge_each(network, properties, options))
+
+
+def _judge_each(network: Network, properties: PropertySet, options: VerifyOptions) -> Iterator[Judged]:
     named = len(properties.outputs)
     if named and named != network.size_out:
         raise PropertyError(f"the network has {network.size_out} outputs, but the property file names {named}")
-    return [
-        Judged(prop.name, describe(prop, properties), verify_property(network, properties.domain, prop, options))
-        for prop in properties.properties
-    ]
+    for prop in properties.properties:
+        yield Judged(prop.name, describe(prop, properties), verify_property(network, properties.domain, prop, options))
+        # Reading the files was part of the first one's time.
+        options = replace(options, started=None)
 
 
-def _options(request: VerifyRequest, report: Callable[[str], None]) -> VerifyOptions:
-    return replace(request.options, replay=replay_of(request.network), on_progress=report)
+def _options(request: VerifyRequest, report: Reporter) -> VerifyOptions:
+    return replace(request.options, replay=replay_of(request.network), on_progress=report, on_notice=report.notice)
 
 
 def replay_of(path: Path) -> Replay:

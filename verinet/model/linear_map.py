@@ -355,25 +355,26 @@ class Convolution(LinearMap):
         inner = padded[..., top : top + height, left : left + width]
         return inner.reshape((*batch, self.size_in))
 
+    @cached_property
+    def patches(self) -> IntArray:
+        """What each position reads of the first group, shape (positions, weights of a filter); -1 for padding."""
+        _, rows, columns = self.shape_out
+        _, height, width = self.shape_in
+        r, c, channel, i, j = np.ogrid[tuple(slice(n) for n in (rows, columns, *self.weights.shape[1:]))]
+        y = r * self.strides[0] + i * self.dilations[0] - self.pads[0]
+        x = c * self.strides[1] + j * self.dilations[1] - self.pads[1]
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        return np.where(inside, (channel * height + y) * width + x, -1).reshape(rows * columns, -1)
+
     def map_weights(self, function: Callable[[Numbers], Numbers]) -> "Convolution":
         return replace(self, weights=function(self.weights))
 
     def to_sparse(self) -> Sparse:
-        filters, rows, columns = self.shape_out
-        _, height, width = self.shape_in
-        per_group_out, per_group_in = filters // self.groups, self.weights.shape[1]
-        grid = np.meshgrid(
-            np.arange(filters),
-            np.arange(rows),
-            np.arange(columns),
-            *(np.arange(n) for n in self.weights.shape[1:]),
-            indexing="ij",
-        )
-        f, r, c, channel, i, j = (axis.ravel() for axis in grid)
-        y = r * self.strides[0] + i * self.dilations[0] - self.pads[0]
-        x = c * self.strides[1] + j * self.dilations[1] - self.pads[1]
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        source = ((f // per_group_out * per_group_in + channel) * height + y) * width + x
-        target = (f * rows + r) * columns + c
-        weights = self.weights[f, channel, i, j]
+        filters, groups = self.shape_out[0], self.groups
+        positions = len(self.patches)
+        first = np.arange(filters) // (filters // groups) * (self.size_in // groups)
+        source = first[:, None, None] + self.patches
+        target = (np.arange(filters)[:, None] * positions + np.arange(positions))[:, :, None]
+        weights = self.weights.reshape(filters, 1, -1)
+        target, source, weights, inside = np.broadcast_arrays(target, source, weights, self.patches >= 0)
         return Sparse.from_entries(target[inside], source[inside], weights[inside], self.size_out, self.size_in)

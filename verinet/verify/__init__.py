@@ -4,22 +4,55 @@ Conventions: engines *claim* that a region holds no counterexample, and every co
 evaluation before it leaves this room. A limit, an error or an odd status leaves a region open.
 """
 
-from verinet.verify.finding import Finding, Outlook
+from verinet.verify.extremes import (
+    OutputRange,
+    extreme_value,
+    largest_violation,
+    nearest_counterexample,
+    output_range,
+    robust_radius,
+)
+from verinet.verify.finding import Finding, OpenBox, Outlook
+from verinet.verify.objectives import Case, Change, Distance, Metric, Objective
+from verinet.verify.optimise import Optimiser, maximise, minimise
+from verinet.verify.optimum import Basis, OptimiseOptions, Optimum, OptimumProgress, OptimumStatus, Sense
 from verinet.verify.options import Deadline, VerifyOptions
-from verinet.verify.verdict import Answer, Level, Replay, ReplayedPoint, Verdict, Witness
+from verinet.verify.verdict import Answer, Interrupted, Level, Replay, ReplayedPoint, Verdict, Witness
 from verinet.verify.verifier import verify_property, verify_query
 
 __all__ = [
     "Answer",
+    "Basis",
+    "Case",
+    "Change",
     "Deadline",
+    "Distance",
     "Finding",
+    "Interrupted",
     "Level",
+    "Metric",
+    "Objective",
+    "OpenBox",
+    "OptimiseOptions",
+    "Optimiser",
+    "Optimum",
+    "OptimumProgress",
+    "OptimumStatus",
     "Outlook",
+    "OutputRange",
     "Replay",
     "ReplayedPoint",
+    "Sense",
     "Verdict",
     "VerifyOptions",
     "Witness",
+    "extreme_value",
+    "largest_violation",
+    "maximise",
+    "minimise",
+    "nearest_counterexample",
+    "output_range",
+    "robust_radius",
     "verify_property",
     "verify_query",
 ]

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from verinet.bounds.kernels import BLOCK, TINY, bound_box, evaluate_point, jit, pull_block
+from verinet.bounds.compiling import jit
+from verinet.bounds.kernels import BLOCK, TINY, bound_box, evaluate_point, pull_block
 from verinet.numeric import FloatArray, IntArray
 
 __all__ = ["Cases", "Event", "Stack", "explore"]
@@ -49,6 +50,8 @@ class Cases(NamedTuple):
     integral : ndarray of int, shape (inputs,)
     scale : ndarray of float, shape (inputs,)
         One over the width of the whole box, zero where it has none.
+    stop : ndarray of int, shape (1,)
+        Set to one from outside while kernels run, it makes them return before their next box.
     """
 
     first: IntArray
@@ -56,6 +59,7 @@ class Cases(NamedTuple):
     strict: IntArray
     integral: IntArray
     scale: FloatArray
+    stop: IntArray
 
 
 class Stack(NamedTuple):
@@ -232,29 +236,33 @@ def _pull_atoms(
 
 
 @jit
-def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bool) -> int:
-    """Work on the stack until it is empty, the quota is used up, or exact code is needed.
+def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bool, fresh: bool) -> int:
+    """Work on the stack until it is empty, the quota is used up, exact code is needed, or `cases.stop` is set.
 
     Parameters
     ----------
     tape : Tape
         Its last node's entries are the atoms.
     work : Work
-        Has seen the whole box, fresh: see `bound_box`.
+        Has seen the whole box: see `fresh`, here and in `bound_box`.
     cases : Cases
     stack : Stack
     quota : int
         Most boxes to look at.
     exempt : bool
         Hand back no point of the first box: one was, and turned out to be no counterexample.
+    fresh : bool
+        Only bound the whole box, which is in `work`. This is the one kernel that Python calls: each takes time to load.
 
     Returns
     -------
     int
         An `Event`. For CANDIDATE the point is in `stack.point`, and its box is on the stack again; for STUCK the box is
-        on top of the stack.
+        on top of the stack, with a lower bound of its own violation as its value.
     """
     last = len(tape.kind) - 1
+    if fresh:
+        return DONE if bound_box(tape, work, last, fresh) else CONTRADICTION
     longest = 0
     count = len(cases.first) - 1
     for k in range(count):
@@ -267,6 +275,8 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
     for looked in range(quota):
         if stack.state[0] == 0:
             return DONE
+        if cases.stop[0] != 0:
+            return QUOTA
         if stack.state[0] + 2 > len(stack.depth):
             return FULL
         top = int(stack.state[0]) - 1
@@ -277,7 +287,8 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
         solved[:] = stack.refuted[top]
         depth = stack.depth[top]
         stack.state[3] = max(stack.state[3], depth)
-        if not bound_box(tape, work, last, False):
+        # Here `fresh` is false; as a constant it would have a type of its own, and all below be compiled twice.
+        if not bound_box(tape, work, last, fresh):
             stack.state[0] = top + 1
             return CONTRADICTION
         score[:] = 0.0
@@ -339,6 +350,7 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
         if chosen < 0:
             for i in range(tape.inputs):
                 stack.point[i] = 0.5 * work.lower[i] + 0.5 * work.upper[i]
+            stack.value[top] = max(stack.value[top], lowest)
             stack.state[0] = top + 1
             return STUCK
         low, high = work.lower[chosen], work.upper[chosen]
@@ -359,13 +371,9 @@ def _atom_reach(tape: Any, work: Any, node: int, row: int) -> float:
     reach = abs(tape.bias[i])
     for m in range(tape.first_map[node], tape.first_map[node + 1]):
         source = tape.map_source[m]
-        if tape.map_kind[m] == 0:
-            width = tape.map_width[m]
-            at = tape.map_weights[m] + row * width
-            for c in range(width):
-                reach += abs(tape.weights[at + c]) * work.magnitude[source + c]
-        else:
-            at = tape.map_offsets[m] + row
-            for k in range(tape.map_weights[m] + tape.offsets[at], tape.map_weights[m] + tape.offsets[at + 1]):
-                reach += abs(tape.weights[k]) * work.magnitude[source + tape.columns[k]]
+        # Atoms are rows of dense maps.
+        width = tape.map_width[m]
+        at = tape.map_weights[m] + row * width
+        for c in range(width):
+            reach += abs(tape.weights[at + c]) * work.magnitude[source + c]
     return float(reach)

@@ -15,8 +15,13 @@ from verinet.verify.witness import confirm
 __all__ = ["SearchSpace", "falsify", "sample"]
 
 MOST_CORNERS = 1024
-POINTS = 128
-STEPS = 40
+POINTS, STEPS = 128, 40
+"""Points that are improved at a time, and steps that each takes."""
+
+MANY_INPUTS = 64
+FEW_POINTS, FEW_STEPS = 32, 25
+"""The same where more inputs move: gradients are all that leads anywhere there, and each step costs more."""
+
 SAMPLES = 16384
 SAMPLED_ENTRIES = 1_000_000
 """Points of a round, and most numbers that they may hold: inputs of many dimensions are sampled less."""
@@ -115,7 +120,7 @@ def sample(domain: Domain, seed: int = 0) -> tuple[Fraction, ...] | None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Target:
+class Target:
     """A conjunction as float rows over inputs and outputs: violated where all are at most zero."""
 
     input_rows: FloatArray
@@ -123,7 +128,7 @@ class _Target:
     constants: FloatArray
 
     @classmethod
-    def of(cls, conjunction: Conjunction, network: Network) -> "_Target":
+    def of(cls, conjunction: Conjunction, network: Network) -> "Target":
         rows = {
             Side.INPUT: np.zeros((len(conjunction), network.size_in)),
             Side.OUTPUT: np.zeros((len(conjunction), network.size_out)),
@@ -166,13 +171,21 @@ class Falsifier:
 
     def __post_init__(self) -> None:
         self.space = SearchSpace(self.region.domain)
-        self.targets = [_Target.of(case, self.network) for case in self.region.unsafe if case]
+        self.targets = [Target.of(case, self.network) for case in self.region.unsafe if case]
         self.rng = np.random.default_rng(self.seed)
+        lower, upper = self.space.box
+        self.is_wide = bool(np.count_nonzero(upper > lower) > MANY_INPUTS)
+        self.points, self.steps = (FEW_POINTS, FEW_STEPS) if self.is_wide else (POINTS, STEPS)
+
+    @property
+    def samples(self) -> int:
+        """Points that a round starts from."""
+        return max(self.points, min(SAMPLES, SAMPLED_ENTRIES // max(self.network.size_in, 1)))
 
     @property
     def evaluations(self) -> int:
         """About how many evaluations of the network a round costs; a gradient counts as three."""
-        return SAMPLES + 5 * STEPS * POINTS * len(self.targets)
+        return self.samples + (4 if self.is_wide else 5) * self.steps * self.points * len(self.targets)
 
     def start(self, deadline: Deadline) -> tuple[Fraction, ...] | None:
         """Try the centre, corners and some random points, each followed downhill."""
@@ -196,21 +209,19 @@ class Falsifier:
         """
         lower, upper = self.space.box
         if boxes is not None:
-            chosen = self.rng.integers(len(boxes[0]), size=SAMPLES)
+            chosen = self.rng.integers(len(boxes[0]), size=self.samples)
             lower, upper = boxes[0][chosen], boxes[1][chosen]
-        count = max(POINTS, min(SAMPLES, SAMPLED_ENTRIES // max(self.network.size_in, 1)))
-        if boxes is not None:
-            lower, upper = lower[:count], upper[:count]
-        points = self.rng.uniform(lower, upper, size=(count, self.network.size_in))
+        points = self.rng.uniform(lower, upper, size=(self.samples, self.network.size_in))
         return self._improve(self.space.project(points), deadline)
 
     def _improve(self, points: FloatArray, deadline: Deadline) -> tuple[Fraction, ...] | None:
         y = evaluate(self.network, points)
+        ways = (self._confirm_only, *(() if self.is_wide else (self._mutate,)), self._descend)
         for target in self.targets:
             value = target.excess(points, y).max(axis=1)
-            order = np.argsort(value, kind="stable")[:POINTS]
+            order = np.argsort(value, kind="stable")[: self.points]
             best, best_value = points[order], value[order]
-            for improve in (self._confirm_only, self._mutate, self._descend):
+            for improve in ways:
                 best, best_value = improve(target, best, best_value, deadline)
                 found = self._first_confirmed(best, target)
                 if found is not None or deadline.passed:
@@ -218,16 +229,16 @@ class Falsifier:
         return None
 
     def _confirm_only(
-        self, target: _Target, points: FloatArray, values: FloatArray, deadline: Deadline
+        self, target: Target, points: FloatArray, values: FloatArray, deadline: Deadline
     ) -> tuple[FloatArray, FloatArray]:
         return points, values
 
     def _mutate(
-        self, target: _Target, points: FloatArray, values: FloatArray, deadline: Deadline
+        self, target: Target, points: FloatArray, values: FloatArray, deadline: Deadline
     ) -> tuple[FloatArray, FloatArray]:
         """Change about half of the coordinates of each point at random, by less and less, and keep what is better."""
         width = self.space.box[1] - self.space.box[0]
-        for step in range(STEPS):
+        for step in range(self.steps):
             if deadline.passed or values.min() < 0:
                 break
             change = self.rng.normal(size=points.shape) * width * (MUTATION * STEP_DECAY**step)
@@ -239,18 +250,18 @@ class Falsifier:
         return points, values
 
     def _descend(
-        self, target: _Target, points: FloatArray, values: FloatArray, deadline: Deadline
+        self, target: Target, points: FloatArray, values: FloatArray, deadline: Deadline
     ) -> tuple[FloatArray, FloatArray]:
         """Follow the gradient of the worst atoms; half of the points by its signs, half along it."""
         width = self.space.box[1] - self.space.box[0]
         x = points
         by_sign = (np.arange(len(x)) % 2 == 0)[:, None]
-        for step in range(STEPS):
+        for step in range(self.steps):
             excess = target.excess(x, evaluate(self.network, x))
             value = excess.max(axis=1)
             better = value < values
             points, values = np.where(better[:, None], x, points), np.where(better, value, values)
-            if step == STEPS - 1 or deadline.passed or values.min() < 0:
+            if step == self.steps - 1 or deadline.passed or values.min() < 0:
                 break
             weights = _soft_worst(excess)
             gradient = input_gradient(self.network, x, weights @ target.output_rows) + weights @ target.input_rows
@@ -262,7 +273,7 @@ class Falsifier:
             x = self.space.project(x - np.where(by_sign, np.sign(gradient), along) * width * reach)
         return points, values
 
-    def _first_confirmed(self, points: FloatArray, target: _Target) -> tuple[Fraction, ...] | None:
+    def _first_confirmed(self, points: FloatArray, target: Target) -> tuple[Fraction, ...] | None:
         """Spend exact checks on the points whose float values are within rounding of a violation."""
         y = evaluate(self.network, points)
         value = target.excess(points, y).max(axis=1)

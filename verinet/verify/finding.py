@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 
-__all__ = ["Finding", "Outlook"]
+__all__ = ["Finding", "OpenBox", "Outlook"]
+
+SHOWN_SIDES = 8
+"""Sides of a box that a sentence names."""
 
 
 class Outlook(Enum):
@@ -13,6 +16,32 @@ class Outlook(Enum):
     REFUTED = "no counterexample"
     FOUND = "counterexample"
     OPEN = "open"
+
+
+@dataclass(frozen=True)
+class OpenBox:
+    """A part of a region's box, in its own inputs, that is neither refuted nor shown to hold a counterexample.
+
+    Parameters
+    ----------
+    lower, upper : tuple of float
+        Rounded outward where the domain's ends are no floats.
+    """
+
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+
+    def __str__(self) -> str:
+        sides = [_side(low, high) for low, high in zip(self.lower, self.upper, strict=True)]
+        more = [f"and {len(sides) - SHOWN_SIDES} more"] if len(sides) > SHOWN_SIDES else []
+        return " x ".join(sides[:SHOWN_SIDES] + more)
+
+
+def _side(low: float, high: float) -> str:
+    short = f"{low:.9g}", f"{high:.9g}"
+    # Nine digits, unless they make one number of two.
+    low_text, high_text = short if short[0] != short[1] or low == high else (repr(low), repr(high))
+    return f"[{low_text}, {high_text}]"
 
 
 @dataclass(frozen=True)
@@ -29,9 +58,12 @@ class Finding:
         What was done, one sentence each.
     reason : str
         For OPEN: why.
-    timed_out : bool
+    timed_out, interrupted, exhausted : bool
+        For OPEN: whether the clock, the user, or want of memory ended the search.
     bound : float or None
-        For OPEN: a claimed lower bound of the violation's smallest expression.
+        For OPEN: a claimed lower bound of the violation's smallest expression; a positive one would have refuted.
+    box : OpenBox or None
+        For OPEN: the part of the domain that has this bound.
     unstable : int or None
         Number of neurons that the bounds left open over the region; None if no bounds were computed.
     """
@@ -41,5 +73,13 @@ class Finding:
     evidence: tuple[str, ...] = ()
     reason: str = ""
     timed_out: bool = False
+    interrupted: bool = False
+    exhausted: bool = False
     bound: float | None = None
+    box: OpenBox | None = None
     unstable: int | None = None
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether more time or memory might have decided, so that no other engine should be asked instead."""
+        return self.timed_out or self.interrupted or self.exhausted

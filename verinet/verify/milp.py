@@ -1,6 +1,7 @@
 """The milp engine: rounding-safe bounds, then a mixed-integer programme for what they leave open."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -20,7 +21,10 @@ from verinet.verify.options import Deadline, VerifyOptions
 from verinet.verify.smt import counterexample_on_piece
 from verinet.verify.witness import confirm
 
-__all__ = ["search_with_milp"]
+__all__ = ["close_with_milp", "search_with_milp"]
+
+Intervals = Mapping[str, tuple[FloatArray, FloatArray]]
+"""Lower and upper ends of each node's values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +35,8 @@ class _Search:
     region: Region
     options: VerifyOptions
     deadline: Deadline
+    intervals: Intervals | None = None
+    """Bounds that hold in the part of the region that is asked about; None means those of the whole."""
 
     @cached_property
     def bounds(self) -> NetworkBounds:
@@ -38,8 +44,10 @@ class _Search:
 
     @cached_property
     def query(self) -> QueryProgramme:
-        intervals = {name: (v.lower, v.upper) for name, v in self.bounds.intervals.items()}
-        return encode_query(self.network, self.region.domain, intervals)
+        known = self.intervals
+        if known is None:
+            known = {name: (v.lower, v.upper) for name, v in self.bounds.intervals.items()}
+        return encode_query(self.network, self.region.domain, known)
 
     def finding(self, outlook: Outlook, **details: object) -> Finding:
         return replace(Finding(outlook, unstable=self.bounds.unstable), **details)  # type: ignore[arg-type]
@@ -85,6 +93,34 @@ def search_with_milp(network: Network, region: Region, options: VerifyOptions, d
     if by_solver:
         evidence.append(f"{', '.join(solvers)} claims that no violation exists in {by_solver} case(s)")
     return search.finding(Outlook.REFUTED, evidence=tuple(evidence))
+
+
+def close_with_milp(
+    network: Network,
+    region: Region,
+    conjunction: Conjunction,
+    intervals: Intervals,
+    options: VerifyOptions,
+    deadline: Deadline,
+) -> Finding:
+    """Decide one conjunction on the part of a region in which given bounds hold.
+
+    Parameters
+    ----------
+    network : Network
+    region : Region
+    conjunction : Conjunction
+    intervals : Mapping
+        Of every node; ReLUs that they settle need no binary.
+    options : VerifyOptions
+    deadline : Deadline
+
+    Returns
+    -------
+    Finding
+        As of `search_with_milp`, for that part alone; FOUND is confirmed in the whole region.
+    """
+    return _solve_case(_Search(network, region, options, deadline, intervals), conjunction, -np.inf)[0]
 
 
 def _solve_case(search: _Search, conjunction: Conjunction, known: float) -> tuple[Finding, str]:

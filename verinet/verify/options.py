@@ -55,6 +55,10 @@ class VerifyOptions:
         Backend of the milp engine: ``auto``, ``gurobi`` or ``highs``.
     timeout : float
         Seconds of wall time.
+    started : float or None
+        When they begin to count, on the clock of `time.monotonic`; None for when the verifier is called.
+    memory : float or None
+        Most memory that the process may hold while the branch engine searches, in MiB; None for no limit.
     threads : int
         Of the search and of the solver; zero means all cores.
     seed : int
@@ -69,11 +73,15 @@ class VerifyOptions:
         Runs the original model file at a counterexample.
     on_progress : callable
         Receives one sentence at each step.
+    on_notice : callable
+        Receives a sentence that should be seen even where progress is not shown: why this takes longer than usual.
     """
 
     engine: str = "auto"
     solver: str = "auto"
     timeout: float = np.inf
+    started: float | None = None
+    memory: float | None = None
     threads: int = 1
     seed: int = 0
     falsify: bool = True
@@ -81,3 +89,4 @@ class VerifyOptions:
     cross_check_seconds: float = 10.0
     replay: Replay | None = None
     on_progress: Callable[[str], None] = field(default=lambda _: None)
+    on_notice: Callable[[str], None] = field(default=lambda _: None)

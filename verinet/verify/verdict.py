@@ -6,8 +6,9 @@ from enum import Enum
 from fractions import Fraction
 
 from verinet.numeric import FloatArray
+from verinet.verify.finding import OpenBox
 
-__all__ = ["Answer", "Level", "Replay", "ReplayedPoint", "Verdict", "Witness"]
+__all__ = ["Answer", "Interrupted", "Level", "Replay", "ReplayedPoint", "Verdict", "Witness"]
 
 Replay = Callable[[Sequence[Fraction]], FloatArray]
 """Runs the original model file, in its own precision, at one input vector."""
@@ -86,7 +87,9 @@ class Verdict:
     timed_out : bool
         Whether the time limit is the reason.
     bound : float or None
-        The worst claimed lower bound of the distance to violation over what is left open; positive would refute.
+        The worst claimed lower bound of the distance to violation over all that is left open; positive would refute.
+    box : OpenBox or None
+        The worst part of the query's domain that is left open, where the engine splits it.
     seconds : float
     """
 
@@ -98,6 +101,7 @@ class Verdict:
     reason: str = ""
     timed_out: bool = False
     bound: float | None = None
+    box: OpenBox | None = None
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
@@ -108,3 +112,17 @@ class Verdict:
             raise AssertionError("a verified verdict has a level, and no other has")
         if self.answer is Answer.UNKNOWN and not self.reason:
             raise AssertionError("an unknown verdict has a reason")
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user interrupted a verification; the verdict says what was known by then.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        UNKNOWN.
+    """
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict

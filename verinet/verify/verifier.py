@@ -1,7 +1,8 @@
 """The verifier: falsify, prove, cross-check; from a property or a query to a verdict."""
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -15,7 +16,7 @@ from verinet.verify.finding import Finding, Outlook
 from verinet.verify.milp import search_with_milp
 from verinet.verify.options import Deadline, VerifyOptions
 from verinet.verify.smt import is_occupied, search_with_smt
-from verinet.verify.verdict import Answer, Level, Verdict
+from verinet.verify.verdict import Answer, Interrupted, Level, Verdict
 from verinet.verify.witness import make_witness
 
 __all__ = ["ENGINES", "verify_property", "verify_query"]
@@ -27,13 +28,16 @@ FALSIFIER_SECONDS = 10.0
 """And the most that it takes of a long one."""
 
 MOST_MOVING_INPUTS = 12
-"""Boxes halve one input at a time; beyond this many a MILP is the better bet."""
+"""Boxes halve one input at a time; beyond this many it is the ReLUs' turn."""
 
 FEW_UNSTABLE = 16
 """A MILP with so few binaries takes a fraction of a second."""
 
 FALSIFIER_ROUNDS = {"branch": 0}
 """Rounds of sampling before an engine starts, one if not named here; the branch engine goes on with them itself."""
+
+WATCHFUL = frozenset({"phase"})
+"""Engines that need no falsifier before them: theirs begins once cheap bounds have said where to look."""
 
 Engine = Callable[[Network, Region, VerifyOptions, Deadline], Finding]
 
@@ -44,12 +48,23 @@ def _smt_engine(network: Network, region: Region, options: VerifyOptions, deadli
 
 def _branch_engine(network: Network, region: Region, options: VerifyOptions, deadline: Deadline) -> Finding:
     # The compiler behind the kernels takes a while to import; an easy question does not need it.
-    from verinet.verify.branch import search_with_branching
+    from verinet.verify.cold_start import search_when_compiled
 
-    return search_with_branching(network, region, options, deadline)
+    return search_when_compiled(network, region, options, deadline)
 
 
-ENGINES: Mapping[str, Engine] = {"branch": _branch_engine, "milp": search_with_milp, "smt": _smt_engine}
+def _phase_engine(network: Network, region: Region, options: VerifyOptions, deadline: Deadline) -> Finding:
+    from verinet.verify.phase import search_with_phases
+
+    return search_with_phases(network, region, options, deadline)
+
+
+ENGINES: Mapping[str, Engine] = {
+    "branch": _branch_engine,
+    "phase": _phase_engine,
+    "milp": search_with_milp,
+    "smt": _smt_engine,
+}
 """The engines by name; ``auto`` chooses among them."""
 
 
@@ -81,7 +96,7 @@ class _Task:
         if options.solver != "auto":
             # An unknown name is a mistake even when no solver turns out to be needed.
             get(options.solver)
-        now = time.monotonic()
+        now = time.monotonic() if options.started is None else options.started
         # A region whose box is crossed holds no point; bounds over it would mean nothing.
         regions = tuple(r for r in reduction.query.regions if not r.domain.has_empty_box)
         live = replace(reduction, query=replace(reduction.query, regions=regions))
@@ -169,12 +184,21 @@ def _unstable(task: _Task) -> int:
 
 
 def _search(task: _Task) -> Verdict:
-    """Falsify, then prove region by region."""
+    """Falsify, then prove region by region; an interrupt says what was known by then."""
+    try:
+        return _searched(task)
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        raise Interrupted(task.verdict(Answer.UNKNOWN, "", reason="interrupted")) from None
+
+
+def _searched(task: _Task) -> Verdict:
     if not task.regions:
         return task.verdict(Answer.VACUOUS, "none needed", evidence=("the input domain holds no point",))
     name, why = _chosen(task)
     engine = f"{name} ({why})"
-    if task.options.falsify:
+    if task.options.falsify and name not in WATCHFUL:
         point = _falsified(task, FALSIFIER_ROUNDS.get(name, 1))
         if point is not None:
             return task.violated(point, "falsifier", ("the falsifier found the counterexample",))
@@ -184,19 +208,34 @@ def _search(task: _Task) -> Verdict:
         if finding.point is not None:
             return task.violated(finding.point, engine, finding.evidence)
         findings.append(finding)
-    left_open = [f for f in findings if f.outlook is Outlook.OPEN]
-    if left_open:
-        bounds = [f.bound for f in left_open if f.bound is not None]
-        return task.verdict(
-            Answer.UNKNOWN,
-            engine,
-            reason=left_open[0].reason,
-            timed_out=any(f.timed_out for f in left_open),
-            bound=min(bounds) if bounds else None,
-        )
+        if finding.interrupted:
+            raise Interrupted(_unknown(task, engine, findings))
+    if any(f.outlook is Outlook.OPEN for f in findings):
+        return _unknown(task, engine, findings)
     evidence = tuple(dict.fromkeys(sentence for f in findings for sentence in f.evidence))
     counts = [f.unstable for f in findings if f.unstable is not None]
     return _confirmed(task, engine, evidence, sum(counts) if len(counts) == len(findings) else None)
+
+
+def _unknown(task: _Task, engine: str, findings: Sequence[Finding]) -> Verdict:
+    """Say what is left open; a bound holds for all of it, or there is none."""
+    left_open = [f for f in findings if f.outlook is Outlook.OPEN]
+    worst = min(left_open, key=_bound)
+    # A region that nobody looked at says less than one that is half done.
+    telling = min((f for f in left_open if f.box is not None), key=_bound, default=worst)
+    unseen = len(task.regions) - len(findings)
+    return task.verdict(
+        Answer.UNKNOWN,
+        engine,
+        reason=telling.reason,
+        timed_out=any(f.timed_out for f in left_open),
+        bound=None if unseen else worst.bound,
+        box=telling.box,
+    )
+
+
+def _bound(finding: Finding) -> float:
+    return -math.inf if finding.bound is None else finding.bound
 
 
 def _chosen(task: _Task) -> tuple[str, str]:
@@ -207,7 +246,7 @@ def _chosen(task: _Task) -> tuple[str, str]:
         return "milp", "auto: a comparison of two inputs touches its threshold, which boxes cannot"
     moving = max(sum(low < high for low, high in zip(*r.domain.exact_box(), strict=True)) for r in task.regions)
     if moving > MOST_MOVING_INPUTS:
-        return "milp", f"auto: {moving} inputs move, too many to split"
+        return "phase", f"auto: {moving} inputs move, so ReLUs are split"
     unstable = _unstable(task)
     if unstable <= FEW_UNSTABLE:
         return "milp", f"auto: {unstable} unstable neurons"
@@ -231,7 +270,7 @@ def _examined(task: _Task, name: str, region: Region) -> Finding:
     if task.deadline.passed:
         return Finding(Outlook.OPEN, reason="the time limit was reached", timed_out=True)
     finding = ENGINES[name](task.searched, region, task.options, task.deadline)
-    if finding.outlook is Outlook.OPEN and not finding.timed_out and name != "smt" and Z3Backend().is_installed():
+    if finding.outlook is Outlook.OPEN and not finding.cut_short and name != "smt" and Z3Backend().is_installed():
         task.options.on_progress("too close for a floating-point solver: asking Z3")
         within = task.deadline.within(task.options.cross_check_seconds)
         exact = search_with_smt(task.searched, region, within)
