@@ -354,6 +354,41 @@ def test_an_interrupt_prints_what_is_known(tmp_path: Path, hard: tuple[Path, Pat
     assert verdict["bound"] < 0
 
 
+@pytest.mark.usefixtures("_compiled")
+@pytest.mark.parametrize("interrupt", [False, True])
+def test_the_phase_engine_ends_in_time_and_says_what_is_left(
+    tmp_path: Path, hard: tuple[Path, Path], interrupt: bool
+) -> None:
+    prop, model = hard
+    record = tmp_path / "record.json"
+    limit = ("--timeout", "60" if interrupt else "3")
+    started = time.monotonic()
+    with start("verify", prop, "--network", model, "--engine", "phase", *limit, "--json", record) as process:
+        if interrupt:
+            time.sleep(3)
+            process.send_signal(signal.SIGINT)
+        out, error = process.communicate()
+    assert time.monotonic() - started < 4.5
+    assert process.returncode == (130 if interrupt else 0)
+    assert out == ("unknown\n" if interrupt else "timed-out\n")
+    assert "best bound" in error
+    assert "worst domain" in error
+    assert "Traceback" not in error
+    (verdict,) = json.loads(record.read_text())
+    assert verdict["bound"] < 0
+    assert verdict["open_box"] is None
+    assert verdict["open_phases"]["undecided"] > 0
+    assert verdict["engine"].startswith("phase")
+
+
+def test_an_unknown_engine_names_all(tmp_path: Path, model: Path, capsys) -> None:
+    prop = write(tmp_path / "p.vnnlib", VNNLIB.format(threshold=0))
+    assert run("verify", prop, "--network", model, "--engine", "phases") == 2
+    assert "auto, branch, phase, milp, smt" in capsys.readouterr().err
+    assert run("doctor", "--warm", "--engine", "milp") == 2
+    assert "branch, phase" in capsys.readouterr().err
+
+
 def test_limits_need_positive_numbers(tmp_path: Path, model: Path, capsys) -> None:
     prop = write(tmp_path / "p.vnnlib", VNNLIB.format(threshold=0))
     assert run("verify", prop, "--network", model, "--memory", "0") == 2

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from verinet.audit import OptimumRecord
 from verinet.cli import run
 from verinet.io import write_onnx
 from verinet.model import dense_network
@@ -101,6 +102,10 @@ def test_the_largest_violation_of_each_property_and_its_record(
     # |3.1 - 2.4 - 0.5| exceeds 0.25 by less than nothing.
     assert "stable: largest violation -0.05 (confirmed)" in out
     entries = json.loads(record.read_text())
+    assert [OptimumRecord.model_validate_json(json.dumps(entry)).name for entry in entries] == [
+        entry["name"] for entry in entries
+    ]
+    assert set(OptimumRecord.model_json_schema()["properties"]) == set(entries[0])
     assert [entry["name"] for entry in entries] == ["never above two", "debt hurts", "stable"]
     assert entries[0]["value"] == {"exact": "17/2", "value": 8.5}
     assert entries[0]["bound"] >= 8.5

@@ -11,11 +11,11 @@ from tests.strategies import boxes, domains, networks, points_in
 from verinet.bounds import InputSet, bound_network
 from verinet.encode import (
     Places,
-    below_zero,
     encode_domain,
     encode_query,
     exact_row,
     fix_pattern,
+    linear_row,
     lower_programme,
 )
 from verinet.encode.lowering import LOWERINGS
@@ -169,7 +169,7 @@ def test_every_point_of_a_domain_is_feasible_for_its_encoding(data: st.DataObjec
     constant=st.fractions(-5, 5),
     point=st.lists(st.fractions(-3, 3), min_size=3, max_size=3),
 )
-def test_a_float_row_never_excludes_what_its_atom_allows(coefficients, constant, point) -> None:
+def test_a_float_row_is_never_above_its_expression(coefficients, constant, point) -> None:
     terms = [(Symbol(Side.INPUT, i), c / 10**17 if i else c) for i, c in enumerate(coefficients)]
     atom = Atom(LinearExpression.from_terms(terms, constant))
     places = Places(
@@ -177,10 +177,26 @@ def test_a_float_row_never_excludes_what_its_atom_allows(coefficients, constant,
         {Side.INPUT: np.full(3, -3.0)},
         {Side.INPUT: np.full(3, 3.0)},
     )
-    if atom.holds(point):
-        assert exact_values(below_zero(atom, places), point)[0] <= 0
+    row = linear_row(atom.expression, places, np.full(3, -3.0), np.full(3, 3.0))
+    assert exact_values(row, point)[0] <= atom.expression.value(point)
     exact = exact_row(atom, places)
     assert sum((c * point[j] for j, c in exact.terms), exact.constant) == atom.expression.value(point)
+
+
+@given(
+    weights=st.lists(st.lists(st.floats(-4, 4), min_size=3, max_size=3), min_size=1, max_size=4),
+    data=st.data(),
+)
+def test_expressions_that_share_variables_add_up_exactly(weights, data) -> None:
+    size = len(weights)
+    point = data.draw(st.lists(st.fractions(-3, 3), min_size=3, max_size=3))
+    coefficients = data.draw(st.lists(st.fractions(-5, 5), min_size=size, max_size=size))
+    outputs = Expressions.variables(range(3)).linear(np.array(weights))
+    places = Places({Side.OUTPUT: outputs}, {}, {})
+    terms = [(Symbol(Side.OUTPUT, i), c) for i, c in enumerate(coefficients)]
+    expression = LinearExpression.from_terms(terms)
+    row = linear_row(expression, places, np.full(3, -3.0), np.full(3, 3.0))
+    assert exact_values(row, point)[0] <= expression.value((), exact_values(outputs, point))
 
 
 @pytest.mark.parametrize("solver", ["highs", "gurobi", "z3"])

@@ -27,6 +27,7 @@ from verinet.verify import Answer, VerifyOptions, verify_query
 
 ENGINES = [
     VerifyOptions(engine="milp", falsify=False, timeout=60),
+    VerifyOptions(engine="phase", falsify=False, timeout=60),
     VerifyOptions(engine="smt", falsify=False, timeout=60),
 ]
 

@@ -1,6 +1,7 @@
 """The branch engine against an independent oracle, on its edges, and under time limits."""
 
 import itertools
+import os
 import signal
 import threading
 import time
@@ -34,6 +35,8 @@ from verinet.model import (
     evaluate,
 )
 from verinet.verify import Answer, Deadline, Finding, Interrupted, OpenBox, Outlook, VerifyOptions, verify_query
+from verinet.verify.box_search import BoxSearch
+from verinet.verify.box_stack import BoxThread
 from verinet.verify.branch import search_with_branching
 from verinet.verify.memory import MemoryCeiling, peak_memory
 
@@ -387,7 +390,7 @@ def test_a_found_point_repeats_itself(threads: int) -> None:
 def test_stacks_that_grow_lose_no_box(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     query = above_the_samples(random_dense(0, [4, 32, 32, 1]), 0.1)
     roomy = searched(query, threads=threads, timeout=60)
-    monkeypatch.setattr("verinet.verify.branch.FIRST_CAPACITY", 3)
+    monkeypatch.setattr("verinet.verify.box_stack.FIRST_CAPACITY", 3)
     tight = searched(query, threads=threads, timeout=60)
     assert (tight.outlook, tight.evidence) == (roomy.outlook, roomy.evidence)
 
@@ -484,7 +487,7 @@ def test_the_clock_runs_from_when_the_caller_says() -> None:
 
 def test_a_round_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
     # One round of very many boxes: only the flag that kernels look at can end it in time.
-    monkeypatch.setattr("verinet.verify.branch.FIRST_QUOTA", 10**9)
+    monkeypatch.setattr("verinet.verify.box_search.FIRST_QUOTA", 10**9)
     query = endless()
     started = time.monotonic()
     finding = searched(query, timeout=0.5, threads=2)
@@ -494,9 +497,10 @@ def test_a_round_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_interrupt_ends_the_search_with_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("verinet.verify.branch.FIRST_QUOTA", 10**9)
+    monkeypatch.setattr("verinet.verify.box_search.FIRST_QUOTA", 10**9)
     query = endless()
-    key = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    # To the process, as from a keyboard: one to this very thread would not wake the main one.
+    key = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
     started = time.monotonic()
     key.start()
     with pytest.raises(Interrupted) as stop:
@@ -532,8 +536,8 @@ def test_a_ceiling_below_what_is_held_already_is_said() -> None:
 def test_a_stack_that_may_not_grow_ends_the_search_and_not_the_process(
     monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
-    monkeypatch.setattr("verinet.verify.branch.FIRST_CAPACITY", 3)
-    monkeypatch.setattr("verinet.verify.branch._Thread.grow", lambda thread, capacity: False)
+    monkeypatch.setattr("verinet.verify.box_stack.FIRST_CAPACITY", 3)
+    monkeypatch.setattr("verinet.verify.box_stack.BoxThread.grow", lambda thread, capacity: False)
     query = above_the_samples(random_dense(0, [4, 32, 32, 1]), 0.1)
     finding = searched(query, threads=threads, timeout=30)
     assert finding.outlook is Outlook.OPEN
@@ -546,8 +550,8 @@ def test_a_machine_without_memory_ends_the_search_and_not_the_process(monkeypatc
     def fail(stack: object, capacity: int) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("verinet.verify.branch.FIRST_CAPACITY", 3)
-    monkeypatch.setattr("verinet.verify.branch._resize", fail)
+    monkeypatch.setattr("verinet.verify.box_stack.FIRST_CAPACITY", 3)
+    monkeypatch.setattr("verinet.verify.box_stack._resize", fail)
     finding = searched(above_the_samples(random_dense(0, [4, 32, 32, 1]), 0.1), timeout=30)
     assert finding.exhausted
     assert "all that the machine gives" in finding.reason
@@ -558,10 +562,10 @@ def test_scarce_memory_changes_the_order_and_not_the_answer(monkeypatch: pytest.
     query = above_the_samples(random_dense(0, [4, 32, 32, 1]), 0.1)
     monkeypatch.setattr(MemoryCeiling, "is_scarce", property(lambda ceiling: True))
     assert searched(query, threads=threads, timeout=60).outlook is Outlook.REFUTED
-    monkeypatch.setattr("verinet.verify.branch.FIRST_CAPACITY", 3)
+    monkeypatch.setattr("verinet.verify.box_stack.FIRST_CAPACITY", 3)
     # Small steps only: doubling is refused.
-    grow = "verinet.verify.branch._Thread.grow"
-    original = search_with_branching.__globals__["_Thread"].grow
+    grow = "verinet.verify.box_stack.BoxThread.grow"
+    original = BoxThread.grow
     monkeypatch.setattr(grow, lambda t, capacity: capacity <= t.capacity + 64 and original(t, capacity))
     assert searched(query, threads=threads, timeout=60).outlook is Outlook.REFUTED
 
@@ -638,7 +642,7 @@ def test_the_worst_of_many_small_boxes_is_named() -> None:
 
 
 def test_the_search_gives_up_on_very_many_small_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("verinet.verify.branch.MOST_SET_ASIDE", 1)
+    monkeypatch.setattr(BoxSearch, "most_set_aside", 1)
     network, _ = dented(3)
     query = one(network, Domain.from_box([0], [3]), *((Atom(y(i), strict=True),) for i in range(3)))
     finding = searched(query, timeout=20)

@@ -1,6 +1,10 @@
 """A fresh installation: kernels are compiled elsewhere while the falsifier and a MILP try; where kernels are kept."""
 
 import os
+import subprocess
+import sys
+import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -34,11 +38,18 @@ def asked(threshold: float) -> Query:
 
 def cold(monkeypatch: pytest.MonkeyPatch, looks: float) -> Compiler:
     compiler = Compiler(looks)
-    monkeypatch.setattr(cold_start, "are_kernels_ready", lambda: False)
-    monkeypatch.setattr(cold_start, "_start_compiler", lambda: compiler)
+    monkeypatch.setattr(cold_start, "are_kernels_ready", lambda engine: False)
+    monkeypatch.setattr(cold_start, "_start_compiler", lambda engine: compiler)
     return compiler
 
 
+@pytest.fixture
+def _unsure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let plain bounds decide nothing."""
+    monkeypatch.setattr(cold_start, "_decided_at_once", lambda region, bounds: None)
+
+
+@pytest.mark.usefixtures("_unsure")
 @pytest.mark.parametrize(("threshold", "outlook"), [(1.5, Outlook.FOUND), (2.5, Outlook.REFUTED)])
 def test_an_easy_question_does_not_wait_for_the_compiler(
     monkeypatch: pytest.MonkeyPatch, threshold: float, outlook: Outlook
@@ -46,17 +57,18 @@ def test_an_easy_question_does_not_wait_for_the_compiler(
     cold(monkeypatch, np.inf)
     query, said = asked(threshold), []
     options = VerifyOptions(on_notice=said.append)
-    finding = search_when_compiled(query.network, query.regions[0], options, Deadline.after(20))
+    finding = search_when_compiled("branch", query.network, query.regions[0], options, Deadline.after(20))
     assert finding.outlook is outlook
     assert said == [ANNOUNCEMENT]
     assert finding.evidence
 
 
+@pytest.mark.usefixtures("_unsure")
 def test_the_engine_that_was_asked_for_waits_for_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     compiler = cold(monkeypatch, 3)
     query = asked(2.5)
     options = VerifyOptions(engine="branch", timeout=100)
-    finding = search_when_compiled(query.network, query.regions[0], options, Deadline.after(100))
+    finding = search_when_compiled("branch", query.network, query.regions[0], options, Deadline.after(100))
     assert finding.outlook is Outlook.REFUTED
     assert compiler.looks == -1
     assert "boxes" in finding.evidence[0] or "at once" in finding.evidence[0]
@@ -71,12 +83,13 @@ def test_the_time_limit_holds_while_kernels_are_being_compiled(monkeypatch: pyte
     assert "being compiled" in verdict.reason
 
 
+@pytest.mark.usefixtures("_unsure")
 def test_kernels_that_cannot_be_kept_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     cold(monkeypatch, np.inf)
     monkeypatch.setattr(cold_start, "kernel_folder", lambda: None)
     query, said = asked(2.5), []
     options = VerifyOptions(on_notice=said.append)
-    finding = search_when_compiled(query.network, query.regions[0], options, Deadline.after(100))
+    finding = search_when_compiled("branch", query.network, query.regions[0], options, Deadline.after(100))
     assert finding.outlook is Outlook.REFUTED
     assert said == [NO_FOLDER]
 
@@ -114,7 +127,7 @@ def test_a_changed_kernel_gets_another_folder(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_every_kernel_of_the_engine_counts() -> None:
-    for room, name in (("bounds", "kernels.py"), ("verify", "box_kernels.py")):
+    for room, name in (("bounds", "kernels.py"), ("bounds", "columns.py"), ("verify", "box_kernels.py")):
         assert b"\n@jit" in (compiling.PACKAGE / room / name).read_bytes()
 
 
@@ -135,7 +148,121 @@ def test_the_compiler_process_is_told_where_the_package_is(monkeypatch: pytest.M
         raise OSError
 
     monkeypatch.setattr(cold_start.subprocess, "Popen", popen)
-    assert cold_start._start_compiler() is None
-    assert seen["command"][1:] == ("-m", "verinet", "doctor", "--warm")
+    assert cold_start._start_compiler("phase") is None
+    assert seen["command"][1:] == ("-m", "verinet", "doctor", "--warm", "--engine", "phase")
     assert seen["start_new_session"]
     assert any((Path(p) / "verinet").is_dir() for p in seen["env"]["PYTHONPATH"].split(os.pathsep))
+
+
+# ------------------------------------------------------------------------------------------ before kernels are needed
+
+
+@pytest.mark.parametrize(("threshold", "outlook"), [(1.5, Outlook.FOUND), (2.5, Outlook.REFUTED)])
+def test_the_phase_engine_needs_no_kernel_for_an_easy_question(
+    monkeypatch: pytest.MonkeyPatch, threshold: float, outlook: Outlook
+) -> None:
+    cold(monkeypatch, np.inf)
+    monkeypatch.setattr(cold_start, "_start_compiler", lambda engine: pytest.fail("nothing needs to be compiled"))
+    query = asked(threshold)
+    options = VerifyOptions(engine="phase", on_notice=lambda said: pytest.fail(said))
+    finding = search_when_compiled("phase", query.network, query.regions[0], options, Deadline.after(20))
+    assert finding.outlook is outlook
+
+
+WITHOUT_COMPILER = """
+import sys
+sys.modules["numba"] = None
+import numpy as np
+from tests.verify.test_cold_start import asked
+from verinet.verify import VerifyOptions, cold_start, verify_query
+cold_start.are_kernels_ready = lambda engine: False
+for threshold, answer in ((1.5, "violated"), (2.5, "verified")):
+    query = asked(threshold)
+    for engine in ("phase", "branch"):
+        options = VerifyOptions(engine=engine, cross_check_neurons=0)
+        assert verify_query(query.network, query, options).answer.value == answer
+"""
+
+
+def test_an_easy_question_never_imports_the_compiler() -> None:
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], cwd=root, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_every_engine_names_its_kernels() -> None:
+    from verinet.bounds import columns, kernels
+    from verinet.verify import box_kernels
+
+    for engine in cold_start.COMPILED_ENGINES.values():
+        for name in engine.kernels:
+            assert any(hasattr(getattr(m, name, None), "py_func") for m in (columns, kernels, box_kernels)), name
+
+
+def test_compiling_compiles_what_the_engine_asks_for() -> None:
+    for engine in cold_start.COMPILED_ENGINES:
+        cold_start.compile_kernels(engine)
+        assert cold_start.are_kernels_ready(engine)
+
+
+def test_every_kernel_is_compiled_once() -> None:
+    # A constant as an argument must not make a version of its own, of a kernel and of all that it calls.
+    for engine in cold_start.COMPILED_ENGINES:
+        cold_start.compile_kernels(engine)
+    folder = compiling.kernel_folder()
+    assert folder is not None
+    assert list(folder.rglob("*.1.nbc"))
+    assert not list(folder.rglob("*.2.nbc"))
+
+
+def test_what_is_light_is_bounded_without_the_compiler() -> None:
+    assert cold_start.is_light(asked(2).network)
+    size = 1200
+    square = np.eye(size)
+    heavy = dense_network([square, square, square[:1]], [np.zeros(size), np.zeros(size), np.zeros(1)])
+    assert not cold_start.is_light(heavy)
+
+
+# ---------------------------------------------------------------------------------------------------------- the lock
+
+
+def test_one_process_compiles_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("fcntl", reason="only Unix has these locks")
+    monkeypatch.setattr(compiling, "kernel_folder", lambda: tmp_path)
+    order: list[str] = []
+
+    def second() -> None:
+        with compiling.compiling_alone():
+            order.append("second")
+
+    with compiling.compiling_alone():
+        other = threading.Thread(target=second)
+        other.start()
+        time.sleep(0.2)
+        order.append("first")
+    other.join(10)
+    assert order == ["first", "second"]
+
+
+def test_the_lock_of_a_process_that_was_killed_is_void(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("fcntl", reason="only Unix has these locks")
+    monkeypatch.setattr(compiling, "kernel_folder", lambda: tmp_path)
+    holder = f"import fcntl, time; f = open({str(tmp_path / compiling.LOCK)!r}, 'ab'); fcntl.flock(f, fcntl.LOCK_EX)"
+    script = f"{holder}; print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+        process.wait()
+    with compiling.compiling_alone():
+        assert (tmp_path / compiling.LOCK).exists()
+
+
+def test_without_a_folder_or_locks_everybody_compiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(compiling, "kernel_folder", lambda: None)
+    with compiling.compiling_alone():
+        pass
+    monkeypatch.setattr(compiling, "kernel_folder", lambda: tmp_path)
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with compiling.compiling_alone():
+        assert (tmp_path / compiling.LOCK).exists()

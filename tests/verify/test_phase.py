@@ -20,7 +20,6 @@ from tests.verify.test_branch import (
     constant,
     identity,
     one,
-    pooled,
     random_dense,
     x,
     y,
@@ -31,7 +30,9 @@ from verinet.model import (
     Atom,
     Dense,
     Domain,
+    Input,
     L1Ball,
+    Maximum,
     Network,
     Node,
     Query,
@@ -49,7 +50,7 @@ from verinet.verify.milp import close_with_milp
 from verinet.verify.phase import search_with_phases
 from verinet.verify.watch import Watch
 
-CASES, TYPED_CASES = 110, 80
+CASES, TYPED_CASES = 90, 70
 TYPED_SEEDS = 10_000
 
 PATIENCE = 2.0
@@ -153,7 +154,7 @@ def test_verdicts_agree_with_enumeration(typed: bool) -> None:
 
 def test_larger_networks_agree_with_the_branch_engine() -> None:
     settled = 0
-    for seed in range(30):
+    for seed in range(24):
         query = random_query(seed, max_neurons=40, width=8, blocks=8)
         (region,) = query.regions
         options = VerifyOptions(engine="branch", timeout=1, falsify=False)
@@ -162,7 +163,7 @@ def test_larger_networks_agree_with_the_branch_engine() -> None:
         if Outlook.OPEN not in (found.outlook, other.outlook):
             assert found.outlook is other.outlook, seed
             settled += 1
-    assert settled >= 20
+    assert settled >= 15
 
 
 # ------------------------------------------------------------------------------------------------- conjunctions, edges
@@ -178,13 +179,13 @@ def test_conjunctions_need_a_combination_of_their_atoms() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("rows", [3, 5, 9])
+@pytest.mark.parametrize("rows", [3, 5])
 def test_any_but_all_of_the_atoms_can_hold(rows: int, threads: int) -> None:
     # Relus of inputs that sum to one: all outputs above 1 / rows is impossible, any fewer of them is not.
     network = dense_network([np.eye(rows), np.eye(rows)], [np.zeros(rows), np.zeros(rows)])
     total = sum((x(i) for i in range(rows)), constant(-1))
     domain = replace(Domain.from_box([-1] * rows, [1] * rows), conditions=(Atom(total), Atom(-total)))
-    more = tuple(Atom(constant(Fraction(1, rows) + Fraction(1, 1000)) - y(i)) for i in range(rows))
+    more = tuple(Atom(constant(Fraction(1, rows) + Fraction(1, 20)) - y(i)) for i in range(rows))
     assert searched(one(network, domain, more), threads=threads).outlook is Outlook.REFUTED
     fewer = searched(one(network, domain, more[1:]), threads=threads, timeout=10, falsify=True)
     assert fewer.outlook is not Outlook.REFUTED
@@ -266,9 +267,6 @@ def rows_that_cancel(count: int) -> Iterator[tuple[Fraction, ...]]:
         yield first, second, -first - second
 
 
-@pytest.mark.xfail(
-    reason="KNOWN BUG in verify/phase.py: the rounding of the atoms' combination counts for nothing", strict=True
-)
 @pytest.mark.usefixtures("_blind")
 @pytest.mark.parametrize("of", [x, y])
 def test_atoms_whose_combination_cancels_prove_nothing(of: object) -> None:
@@ -282,9 +280,6 @@ def test_atoms_whose_combination_cancels_prove_nothing(of: object) -> None:
     assert not wrong
 
 
-@pytest.mark.xfail(
-    reason="KNOWN BUG in verify/phase.py: the reach of the atoms is zero, so sums may overflow unseen", strict=True
-)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_atoms_over_the_inputs_whose_sum_overflows_prove_nothing() -> None:
     # 2 x 1.5e308 is infinite in floats and stays so when 3 x 1.5e308 is taken away.
@@ -325,9 +320,6 @@ def test_overflow_and_underflow_prove_nothing(lowest: float) -> None:
     assert searched(query).outlook is not Outlook.REFUTED
 
 
-@pytest.mark.xfail(
-    reason="KNOWN WEAKNESS in verify/phase.py: multipliers overflow float32, scores overflow", strict=True
-)
 @pytest.mark.usefixtures("_blind")
 def test_huge_weights_raise_no_warnings() -> None:
     network = dense_network(
@@ -340,40 +332,50 @@ def test_huge_weights_raise_no_warnings() -> None:
 # ------------------------------------------------------------------------- domains in which nothing is left to split
 
 
+def small_pools(seed: int, *, active: bool) -> Network:
+    """Return a network that pools nine entries by threes, through ReLUs first if they are to be active."""
+    rng = np.random.default_rng(seed)
+    nodes = (
+        Node("x", Input(3)),
+        Node("a", Affine((Dense(rng.integers(-8, 9, (9, 3)) / 4),), rng.integers(-4, 5, 9) / 4), ("x",)),
+        Node("r", Relu(9), ("a",)),
+        Node("p", Maximum(np.arange(9), np.array([0, 3, 6, 9]), 9), ("r",) if active else ("a",)),
+        Node("b", Affine((Dense(rng.integers(-8, 9, (3, 3)) / 4),), rng.integers(-4, 5, 3) / 4), ("p",)),
+        Node("s", Relu(3), ("b",)),
+        Node("y", Affine((Dense(rng.integers(-8, 9, (1, 3)) / 4),), np.zeros(1)), ("s",)),
+    )
+    return Network(tuple(node for node in nodes if active or node.name != "r"), ("y",))
+
+
 @pytest.mark.parametrize("active", [False, True])
-@pytest.mark.parametrize("share", [-0.02, 0.05, 0.3])
-def test_pools_that_never_get_tight_are_closed_or_stay_open(active: bool, share: float) -> None:
-    for seed in range(3):
-        query = above_the_samples(pooled(seed, active=active), share)
-        found = searched(query, timeout=6)
+def test_pools_that_never_get_tight_are_closed_or_stay_open(active: bool) -> None:
+    claims = 0
+    for seed, share in itertools.product(range(6), (0.02, 0.3)):
+        network = small_pools(seed, active=active)
+        points = np.random.default_rng(0).uniform(-1, 1, (4000, 3))
+        values = evaluate(network, points)[:, 0]
+        threshold = Fraction(round(64 * float(values.max() + share * np.ptp(values))), 64)
+        query = one(network, Domain.from_box([-1] * 3, [1] * 3), (Atom(constant(threshold) - y()),))
         (region,) = query.regions
-        options = VerifyOptions(engine="branch", timeout=3, falsify=False)
-        other = search_with_branching(query.network, region, options, Deadline.after(3))
-        if Outlook.OPEN not in (found.outlook, other.outlook):
-            assert found.outlook is other.outlook, seed
-        if found.point is not None:
-            assert query.violated_at(found.point)
+        known = search_with_branching(network, region, VerifyOptions(falsify=False), Deadline.after(5))
+        assert known.outlook is not Outlook.OPEN
+        found = searched(query, timeout=3)
+        assert found.outlook in (known.outlook, Outlook.OPEN), (seed, share)
+        claims += any("claim" in sentence for sentence in found.evidence)
+        assert found.point is None or query.violated_at(found.point)
+    assert claims or active, "no domain was ever left to a solver"
 
 
 def larger_of(first: float, second: float) -> Network:
-    """Return the larger of two inputs, a pool that no split of a ReLU makes tight; a ReLU stands behind it."""
-    nodes = (*dense_network([np.array([[1.0, 0.0], [0.0, 1.0]])], [np.zeros(2)]).nodes,)
-    top = nodes[-1].name
-    from verinet.model import Maximum
-
-    return Network(
-        (
-            *nodes,
-            Node("pool", Maximum(np.array([0, 1]), np.array([0, 2]), 2), (top,)),
-            Node(
-                "sum",
-                Affine((Dense(np.array([[1.0]])), Dense(np.array([[first, second]]))), np.zeros(1)),
-                ("pool", top),
-            ),
-            Node("on", Relu(1), ("sum",)),
-        ),
-        ("on",),
+    """Return ``relu(max(a, b) + first a + second b)``: a pool that no split of a ReLU makes tight."""
+    nodes = (
+        Node("x", Input(2)),
+        Node("copy", Affine((Dense(np.eye(2)),), np.zeros(2)), ("x",)),
+        Node("pool", Maximum(np.array([0, 1]), np.array([0, 2]), 2), ("copy",)),
+        Node("sum", Affine((Dense(np.eye(1)), Dense(np.array([[first, second]]))), np.zeros(1)), ("pool", "copy")),
+        Node("on", Relu(1), ("sum",)),
     )
+    return Network(nodes, ("on",))
 
 
 def test_what_cannot_be_split_is_refuted_by_a_claim_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,35 +413,18 @@ def test_every_domain_that_is_set_aside_is_asked_about(monkeypatch: pytest.Monke
     assert "but for" in finding.evidence[-1]
 
 
-def intervals_of(query: Query, phases: Sequence[int]) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], list[str]]:
-    """Return the bounds of a part of a one-layer network's domain, in which each ReLU has a phase."""
+def close_part(query: Query, phases: Sequence[int]) -> Finding:
+    """Ask the solver about the part of a one-layer network's domain in which each ReLU has a phase."""
     (region,) = query.regions
     bounds = bound_network(query.network, InputSet.of(region.domain))
-    intervals = {name: (v.lower.copy(), v.upper.copy()) for name, v in bounds.intervals.items()}
-    names = [node.name for node in query.network.nodes]
-    for name in (names[1], names[2]):
-        for i, sign in enumerate(phases):
-            if sign > 0:
-                intervals[name][0][i] = max(intervals[name][0][i], 0.0)
-            if sign < 0:
-                intervals[name][1][i] = min(intervals[name][1][i], 0.0)
-    return intervals, names
+    intervals = {name: (v.lower, v.upper) for name, v in bounds.intervals.items()}
+    sides = {query.network.nodes[1].name: np.array(phases)}
+    options = VerifyOptions(timeout=10)
+    return close_with_milp(query.network, region, region.unsafe[0], intervals, sides, options, Deadline.after(10))
 
 
 def closed_on_parts(query: Query, count: int) -> list[Finding]:
-    (region,) = query.regions
-    options = VerifyOptions(timeout=10)
-    return [
-        close_with_milp(
-            query.network,
-            region,
-            region.unsafe[0],
-            intervals_of(query, phases)[0],
-            options,
-            Deadline.after(10),
-        )
-        for phases in itertools.product((-1, 1), repeat=count)
-    ]
+    return [close_part(query, phases) for phases in itertools.product((-1, 1), repeat=count)]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -462,9 +447,6 @@ def test_the_parts_of_a_region_are_closed_as_the_whole_is(seed: int) -> None:
                 assert query.violated_at(finding.point)
 
 
-@pytest.mark.xfail(
-    reason="KNOWN WEAKNESS in verify/milp.py: that a ReLU is inactive in the part is no row", strict=True
-)
 def test_a_part_in_which_a_relu_is_off_is_closed() -> None:
     # x >= 1/2 lies outside the part where relu(x) is off.
     network = dense_network([np.eye(1), np.eye(1)], [np.zeros(1), np.zeros(1)])
@@ -521,14 +503,14 @@ def bumps(size: int, highest: int) -> Network:
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_no_domain_is_lost(threads: int) -> None:
     # Whichever bump is the highest: nobody looks at points, so that only a lost domain could end the search early.
-    size = 12
-    for highest in (0, 1, 6, 11):
-        network = bumps(size, highest)
-        domain = Domain.from_box([-1], [size])
-        reached = searched(one(network, domain, (Atom(constant(1.125) - y()),)), threads=threads, timeout=20)
-        assert reached.outlook is not Outlook.REFUTED
-        nothing = searched(one(network, domain, (Atom(constant(1.3) - y()),)), threads=threads, timeout=20)
-        assert nothing.outlook is Outlook.REFUTED
+    for highest in (0, 3, 7):
+        query = one(bumps(8, highest), Domain.from_box([-1], [8]), (Atom(constant(1.125) - y()),))
+        assert searched(query, threads=threads, timeout=1).outlook is not Outlook.REFUTED
+
+
+def test_a_function_of_one_input_is_decided() -> None:
+    query = one(bumps(8, 3), Domain.from_box([-1], [8]), (Atom(constant(1.3) - y()),))
+    assert searched(query, timeout=20).outlook is Outlook.REFUTED
 
 
 def test_a_stack_keeps_its_order_and_all_of_its_domains() -> None:
@@ -556,7 +538,7 @@ def test_a_stack_keeps_its_order_and_all_of_its_domains() -> None:
 
 def endless(seed: int = 0) -> Query:
     """Return a question that no engine answers within seconds."""
-    return above_the_samples(random_dense(seed, [20, 60, 60, 60, 1]), 0.5)
+    return above_the_samples(random_dense(seed, [20, 60, 60, 60, 1]), 1.5)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -623,7 +605,7 @@ def test_several_regions_are_each_decided() -> None:
         assert verdict.answer is Answer.UNKNOWN
 
 
-# ------------------------------------------------------------------------------------- what does not change the question
+# ------------------------------------------------------------------------------------ what does not change the question
 
 
 def rescaled(network: Network, factors: np.ndarray) -> Network:
@@ -637,7 +619,8 @@ def rescaled(network: Network, factors: np.ndarray) -> Network:
     return Network(tuple(nodes), network.outputs)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.usefixtures("_brief_falsifier")
+@pytest.mark.parametrize("seed", range(5))
 def test_what_does_not_change_the_function_does_not_change_the_verdict(seed: int) -> None:
     rng = np.random.default_rng(seed)
     layers = [rng.integers(-8, 9, size=s) / 4.0 for s in ((6, 4), (6, 6), (1, 6))]
@@ -646,7 +629,7 @@ def test_what_does_not_change_the_function_does_not_change_the_verdict(seed: int
     box = Domain.from_box([-1] * 4, [1] * 4)
     scaled = Domain.from_box(-factors, factors)
     values = evaluate(network, rng.uniform(-1, 1, size=(4000, 4)))[:, 0]
-    for share, expected in ((0.95, Outlook.FOUND), (1.5, Outlook.REFUTED)):
+    for share, expected in ((0.9, Outlook.FOUND), (1.3, Outlook.REFUTED)):
         threshold = Fraction(round(float(values.min() + share * np.ptp(values)) * 64), 64)
         atoms = (Atom(constant(threshold) - y()), Atom(constant(threshold - 1) - y()))
         asked = [
@@ -664,7 +647,8 @@ def test_what_does_not_change_the_function_does_not_change_the_verdict(seed: int
                 (tuple(Atom(a.expression * 1024) for a in atoms),),
             )
         ]
-        assert {searched(q, timeout=20, threads=1 + seed % 2).outlook for q in asked} == {expected}
+        found = {searched(q, timeout=5, threads=1 + seed % 2, falsify=True).outlook for q in asked}
+        assert found == {expected}
 
 
 # --------------------------------------------------------------------------------------------- the falsifier beside it

@@ -6,10 +6,12 @@ assurance levels.
 
 from verinet.audit.drawing import draw_network
 from verinet.audit.formulas import network_formulas
+from verinet.audit.optima import OptimumRecord, PlaceRecord
 from verinet.audit.records import (
     BoxRecord,
     FileRecord,
     NumberRecord,
+    PhasesRecord,
     PointRecord,
     TrainingFileRecord,
     VerdictRecord,
@@ -19,6 +21,9 @@ __all__ = [
     "BoxRecord",
     "FileRecord",
     "NumberRecord",
+    "OptimumRecord",
+    "PhasesRecord",
+    "PlaceRecord",
     "PointRecord",
     "TrainingFileRecord",
     "VerdictRecord",

@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -11,24 +12,28 @@ from pydantic import BaseModel, ConfigDict
 import verinet
 from verinet.errors import MissingFileError
 from verinet.train import TrainingRecord
-from verinet.verify import Answer, Verdict
+from verinet.verify import Answer, OpenBox, OpenPhases, Verdict
 
 __all__ = [
     "BoxRecord",
     "FileRecord",
     "NumberRecord",
+    "PhasesRecord",
     "PointRecord",
+    "Record",
     "TrainingFileRecord",
     "VerdictRecord",
     "exact_number",
 ]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """Base of all records: frozen, and nothing else may stand in them."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class NumberRecord(_Record):
+class NumberRecord(Record):
     """A rational number, exactly and for reading.
 
     Parameters
@@ -48,7 +53,7 @@ def exact_number(value: Fraction) -> NumberRecord:
     return NumberRecord(exact=str(value), value=float(value))
 
 
-class FileRecord(_Record):
+class FileRecord(Record):
     """A file by name and content.
 
     Parameters
@@ -71,7 +76,7 @@ class FileRecord(_Record):
             raise MissingFileError(f"cannot read {path}: {error.strerror or error}; check the path") from error
 
 
-class PointRecord(_Record):
+class PointRecord(Record):
     """One input of a counterexample with its outputs.
 
     Parameters
@@ -87,7 +92,7 @@ class PointRecord(_Record):
     onnxruntime: tuple[float, ...] | None
 
 
-class BoxRecord(_Record):
+class BoxRecord(Record):
     """A part of the question's inputs; a comparison has those of both sides.
 
     Parameters
@@ -100,7 +105,24 @@ class BoxRecord(_Record):
     upper: tuple[float, ...]
 
 
-class VerdictRecord(_Record):
+class PhasesRecord(Record):
+    """A part of the question in which some ReLUs have a known phase.
+
+    Parameters
+    ----------
+    case : int
+        Which of the region's conjunctions it belongs to, from 0.
+    active, inactive, undecided : int
+        ReLUs that were split, by their phase, and those that are left to split.
+    """
+
+    case: int
+    active: int
+    inactive: int
+    undecided: int
+
+
+class VerdictRecord(Record):
     """A verdict on a property of a network file.
 
     Parameters
@@ -123,7 +145,9 @@ class VerdictRecord(_Record):
     needed_bound : float or None
         What the bound would have to exceed; None where there is no bound.
     open_box : BoxRecord or None
-        The worst part of the domain that was left open, where the engine splits it.
+        The worst part of the domain that was left open, where the engine splits it into boxes.
+    open_phases : PhasesRecord or None
+        The same where the engine splits it by the phases of ReLUs.
     counterexample : tuple of PointRecord or None
     seconds : float
     network, property_file : FileRecord
@@ -143,6 +167,7 @@ class VerdictRecord(_Record):
     bound: float | None
     needed_bound: float | None = None
     open_box: BoxRecord | None = None
+    open_phases: PhasesRecord | None = None
     counterexample: tuple[PointRecord, ...] | None
     seconds: float
     network: FileRecord
@@ -166,9 +191,11 @@ class VerdictRecord(_Record):
                 for point in verdict.witness.points
             )
         bound = verdict.bound if verdict.answer is Answer.UNKNOWN else None
-        box = None
-        if verdict.box is not None:
+        box, phases = None, None
+        if isinstance(verdict.box, OpenBox):
             box = BoxRecord(lower=verdict.box.lower, upper=verdict.box.upper)
+        elif isinstance(verdict.box, OpenPhases):
+            phases = PhasesRecord(**asdict(verdict.box))
         return cls(
             property_name=name,
             answer=verdict.answer.value,
@@ -181,6 +208,7 @@ class VerdictRecord(_Record):
             bound=bound,
             needed_bound=None if bound is None else 0.0,
             open_box=box,
+            open_phases=phases,
             counterexample=points,
             seconds=verdict.seconds,
             network=network,
@@ -188,7 +216,7 @@ class VerdictRecord(_Record):
         )
 
 
-class TrainingFileRecord(_Record):
+class TrainingFileRecord(Record):
     """A training and the network file that came out.
 
     Parameters

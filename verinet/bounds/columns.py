@@ -21,12 +21,12 @@ from verinet.bounds.kernels import (
     AFFINE,
     BLOCK,
     DENSE,
+    FEW,
     INPUT,
     PATCH,
     ROUNDOFF,
     TINY,
     Work,
-    gather,
     pull_map,
     row_of,
 )
@@ -60,6 +60,8 @@ class Columns(NamedTuple):
         Multipliers of the last node's entries, which are pulled back together.
     free : ndarray of float, shape (rows, BLOCK)
         1 where the weight may be changed.
+    shift : ndarray of float, shape (rows, BLOCK)
+        Added to the node's entries.
     bound : ndarray of float, shape (BLOCK,)
         The best lower bound found.
     owner : ndarray of int, shape (BLOCK,)
@@ -69,6 +71,8 @@ class Columns(NamedTuple):
     moments : ndarray of float, shape (4, open, BLOCK)
     alive, found : ndarray of int, shape (total,) and (nodes,)
         Entries of each node that the last pass read.
+    wanted : ndarray of int, shape (total,)
+        Whether an entry's value is needed although no functional may read it; all zero between passes.
     gathered : ndarray of float
     """
 
@@ -84,12 +88,14 @@ class Columns(NamedTuple):
     intercept: FloatArray
     weight: FloatArray
     free: FloatArray
+    shift: FloatArray
     bound: FloatArray
     owner: IntArray
     coefficient: FloatArray
     value: FloatArray
     moments: FloatArray
     alive: IntArray
+    wanted: IntArray
     found: IntArray
     gathered: FloatArray
 
@@ -107,8 +113,16 @@ def open_relus(tape: Tape, work: Work) -> tuple[IntArray, IntArray]:
     return np.concatenate([none, *entries]), np.concatenate([none, *sources])
 
 
-def make_columns(tape: Tape, work: Work) -> Columns:
-    """Allocate the columns for a tape, over the open ReLUs under the bounds in `work`."""
+def make_columns(tape: Tape, work: Work, width: int = BLOCK) -> Columns:
+    """Allocate the columns for a tape, over the open ReLUs under the bounds in `work`.
+
+    Parameters
+    ----------
+    tape : Tape
+    work : Work
+    width : int
+        How many columns, at most `BLOCK`.
+    """
     entry, source = open_relus(tape, work)
     place = np.full(tape.total, -1, dtype=np.int64)
     place[entry] = np.arange(len(entry))
@@ -116,7 +130,7 @@ def make_columns(tape: Tape, work: Work) -> Columns:
     widest = int(max(tape.map_width.max(initial=1), tape.size.max()))
 
     def zeros(*sizes: int) -> FloatArray:
-        return np.zeros((*sizes, BLOCK))
+        return np.zeros((*sizes, width))
 
     count = len(entry)
     return Columns(
@@ -132,14 +146,16 @@ def make_columns(tape: Tape, work: Work) -> Columns:
         intercept=zeros(count),
         weight=zeros(rows),
         free=zeros(rows),
+        shift=zeros(rows),
         bound=zeros(),
-        owner=np.zeros(BLOCK, dtype=np.int64),
+        owner=np.zeros(width, dtype=np.int64),
         coefficient=zeros(tape.total),
         value=zeros(tape.total),
         moments=zeros(4, count),
         alive=np.zeros(tape.total, dtype=np.int64),
+        wanted=np.zeros(tape.total, dtype=np.int64),
         found=np.zeros(len(tape.kind), dtype=np.int64),
-        gathered=np.zeros(widest * BLOCK),
+        gathered=np.zeros(widest * width),
     )
 
 
@@ -150,6 +166,7 @@ def set_columns(columns: Columns, work: Work, count: int) -> None:
     columns.phase[:, :count] = 0.0
     columns.multiplier[:, :count] = 0.0
     columns.free[:, :count] = 0.0
+    columns.shift[:, :count] = 0.0
 
 
 @jit
@@ -183,6 +200,23 @@ def prepare_columns(columns: Any, count: int, adaptive: bool) -> None:
 
 
 @jit
+def _gather_wanted(block: FloatArray, wanted: IntArray, start: int, size: int, count: int, alive: IntArray) -> int:
+    """List the entries of a slice that some functional reads, or whose values are wanted; return how many."""
+    found = 0
+    for t in range(size):
+        is_read = wanted[start + t] != 0
+        wanted[start + t] = 0
+        for r in range(count):
+            if is_read:
+                break
+            is_read = block[start + t, r] != 0.0
+        if is_read:
+            alive[found] = t
+            found += 1
+    return found
+
+
+@jit
 def _pull(tape: Any, work: Any, columns: Any, node: int, count: int) -> None:
     """Pull the functionals in `work.block` back from a node to the inputs, each through its own lines."""
     block, lines, constants, slacks = work.block, work.lines, work.constants, work.slacks
@@ -193,7 +227,7 @@ def _pull(tape: Any, work: Any, columns: Any, node: int, count: int) -> None:
         if tape.kind[j] == INPUT:
             continue
         start, size = tape.start[j], tape.size[j]
-        found = gather(block, start, size, count, work.alive)
+        found = _gather_wanted(block, columns.wanted, start, size, count, work.alive)
         columns.found[j] = found
         columns.alive[start : start + found] = work.alive[:found]
         for k in range(found):
@@ -223,6 +257,8 @@ def _pull(tape: Any, work: Any, columns: Any, node: int, count: int) -> None:
                         constants[r] += min(v, 0.0) * intercept
                 else:
                     s = columns.source[p]
+                    # Where all slopes are zero nothing reads it, but whether they should be depends on its value.
+                    columns.wanted[s] = 1
                     magnitude = work.magnitude[s]
                     for r in range(count):
                         v, multiplier = block[i, r], columns.multiplier[p, r]
@@ -261,15 +297,29 @@ def _minimise(tape: Any, work: Any, columns: Any, count: int) -> None:
 def _push_dense(tape: Any, work: Any, columns: Any, m: int, start: int, count: int, found: int) -> None:
     """Add ``W[alive] @ value`` of the slice that a dense map reads."""
     width, source, at = tape.map_width[m], tape.map_source[m], tape.map_weights[m]
+    if count <= FEW:
+        # A call for a matrix product would take longer than the product.
+        for r in range(count):
+            gathered = columns.gathered[:width]
+            for c in range(width):
+                gathered[c] = columns.value[source + c, r]
+            for k in range(found):
+                t = columns.alive[start + k]
+                row = tape.weights[at + t * width : at + (t + 1) * width]
+                total = 0.0
+                for c in range(width):
+                    total += row[c] * gathered[c]
+                columns.value[start + t, r] += total
+        return
     weights = work.alive_weights[: found * width].reshape((found, width))
     for k in range(found):
         t = columns.alive[start + k]
         weights[k] = tape.weights[at + t * width : at + (t + 1) * width]
-    gathered = columns.gathered[: width * count].reshape((width, count))
+    block = columns.gathered[: width * count].reshape((width, count))
     for c in range(width):
-        gathered[c] = columns.value[source + c, :count]
+        block[c] = columns.value[source + c, :count]
     product = work.gathered[: found * count].reshape((found, count))
-    np.dot(weights, gathered, product)
+    np.dot(weights, block, product)
     for k in range(found):
         i = start + columns.alive[start + k]
         for r in range(count):
@@ -411,14 +461,15 @@ def _reweigh(tape: Any, columns: Any, node: int, count: int, rate: float) -> Non
         for k in range(size):
             if columns.free[k, r] != 0.0:
                 rows += 1
-                largest = max(largest, abs(columns.value[start + k, r]))
+                largest = max(largest, abs(columns.value[start + k, r] + columns.shift[k, r]))
         if rows < 2 or largest == 0.0:
             continue
         total = 0.0
         for k in range(size):
             if columns.free[k, r] != 0.0:
                 # A weight of zero would never return, and its row's value would no longer be computed.
-                grown = columns.weight[k, r] * np.exp(rate * columns.value[start + k, r] / largest)
+                value = columns.value[start + k, r] + columns.shift[k, r]
+                grown = columns.weight[k, r] * np.exp(rate * value / largest)
                 columns.weight[k, r] = max(grown, 1e-9)
                 total += columns.weight[k, r]
         for k in range(size):
@@ -440,6 +491,7 @@ def _move_column(columns: Any, source: int, target: int) -> None:
             columns.moments[k, p, target] = columns.moments[k, p, source]
     columns.weight[:, target] = columns.weight[:, source]
     columns.free[:, target] = columns.free[:, source]
+    columns.shift[:, target] = columns.shift[:, source]
     columns.owner[target] = columns.owner[source]
 
 
@@ -459,7 +511,16 @@ def _fill_places(columns: Any, count: int, target: float) -> int:
 
 @jit
 def improve_columns(
-    tape: Any, work: Any, columns: Any, node: int, count: int, steps: int, rate: float, target: float, evaluate: bool
+    tape: Any,
+    work: Any,
+    columns: Any,
+    node: int,
+    count: int,
+    steps: int,
+    rate: float,
+    target: float,
+    evaluate: bool,
+    hasty: bool,
 ) -> int:
     """Bound the columns from below, and improve what bounds those that stay at or below a target.
 
@@ -478,6 +539,8 @@ def improve_columns(
     target : float
     evaluate : bool
         Whether coefficients and values of the last pass are wanted.
+    hasty : bool
+        Give up once the first column's last gain, repeated in all steps that are left, would not reach the target.
 
     Returns
     -------
@@ -489,16 +552,26 @@ def improve_columns(
     for r in range(count):
         columns.bound[r] = -np.inf
         columns.owner[r] = r
+    before = -np.inf
     for number in range(1, steps + 1):
         for k in range(size):
             for r in range(count):
                 work.block[start + k, r] = columns.weight[k, r]
         _pull(tape, work, columns, node, count)
         _minimise(tape, work, columns, count)
+        for k in range(size):
+            for r in range(count):
+                if columns.shift[k, r] != 0.0:
+                    moved = columns.weight[k, r] * columns.shift[k, r]
+                    # The product and both sums may be rounded.
+                    work.minima[r] += moved - tape.gamma * (abs(moved) + abs(work.minima[r])) - TINY
         left = 0
         for r in range(count):
             columns.bound[columns.owner[r]] = max(columns.bound[columns.owner[r]], work.minima[r])
             left += columns.bound[columns.owner[r]] <= target
+        if hasty and number > 2 and columns.bound[0] + (columns.bound[0] - before) * (steps - number) <= target:
+            break
+        before = columns.bound[0]
         if number < steps and left > 0:
             _push(tape, work, columns, node, count)
             _step(tape, columns, node, count, number, rate)

@@ -10,24 +10,34 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-__all__ = ["forget_old_kernels", "is_compiled", "jit", "kernel_folder"]
+__all__ = ["compiling_alone", "forget_old_kernels", "is_compiled", "jit", "kernel_folder"]
 
-PACKAGE = Path(__file__).resolve().parents[1]
+SOURCE = Path(__file__).resolve()
+PACKAGE = SOURCE.parents[1]
 
 ROOMS = ("bounds", "verify")
 """Where kernels are written."""
 
 PREFIX = "verinet-kernels-"
 
+LOCK = "compiling.lock"
+"""In the folder of the kernels: whoever compiles holds it."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def jit(function: Function) -> Function:
-    """Compile a kernel: cached on disk, without the GIL; sums may be reordered and contracted, NaN and inf stay."""
+    """Compile a kernel: cached on disk, without the GIL; sums may be reordered and contracted, NaN and inf stay.
+
+    Kernels whose names begin with an underscore are for other kernels only; Python cannot call them. A tape and its
+    buffers are some sixty arrays, and code that hands them over from Python or C would be a third of all that is
+    compiled.
+    """
     import numba
     from numba.core import config
 
@@ -36,11 +46,29 @@ def jit(function: Function) -> Function:
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder or "")
     try:
         decorator = numba.njit(
-            cache=folder is not None, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"}
+            cache=folder is not None,
+            nogil=True,
+            error_model="numpy",
+            fastmath={"reassoc", "contract"},
+            no_cfunc_wrapper=True,
+            no_cpython_wrapper=function.__name__.startswith("_"),
         )
-        return cast(Function, decorator(function))
+        return cast(Function, _with_one_version(decorator(function)))
     finally:
         config.CACHE_DIR = before
+
+
+def _with_one_version(kernel: Any) -> Any:
+    """Let constants that other kernels pass count as what they are types of: each would get a version of its own."""
+    from numba.core.types.misc import unliteral
+
+    template = kernel.get_call_template
+
+    def get_call_template(arguments: Any, keywords: Any) -> Any:
+        return template([unliteral(a) for a in arguments], {name: unliteral(a) for name, a in keywords.items()})
+
+    kernel.get_call_template = get_call_template
+    return kernel
 
 
 @cache
@@ -68,8 +96,8 @@ def _places() -> Iterator[Path]:
 
 
 def _version() -> str:
-    """Hash every source that kernels are written in, and the compiler's version."""
-    digest = hashlib.sha256(importlib.metadata.version("numba").encode())
+    """Hash every source that kernels are written in, this one with its options, and the compiler's version."""
+    digest = hashlib.sha256(importlib.metadata.version("numba").encode() + SOURCE.read_bytes())
     for room in ROOMS:
         for path in sorted((PACKAGE / room).glob("*.py")):
             source = path.read_bytes()
@@ -93,6 +121,33 @@ def is_compiled(name: str) -> bool:
     folder = kernel_folder()
     python = f"py{sys.version_info.major}{sys.version_info.minor}"
     return folder is not None and any(folder.glob(f"*/*.{name}-*.{python}.*.nbc"))
+
+
+@contextmanager
+def compiling_alone() -> Iterator[None]:
+    """Wait until no other process compiles into the folder; the next one finds what this one leaves there.
+
+    The system takes the lock from a process that ends, however it ends. Where there are no such locks, two may compile
+    the same, which only takes longer.
+    """
+    folder = kernel_folder()
+    if folder is None:
+        yield
+        return
+    with open(folder / LOCK, "ab") as file:
+        _lock(file.fileno())
+        yield
+
+
+def _lock(descriptor: int) -> None:
+    """Wait for the lock on an open file, which holds until that is closed."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except (ImportError, OSError):
+        # Another system than Unix, or a network's file system.
+        return
 
 
 def forget_old_kernels() -> int:

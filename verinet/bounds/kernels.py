@@ -23,6 +23,7 @@ __all__ = [
     "AFFINE",
     "BLOCK",
     "DENSE",
+    "FEW",
     "INPUT",
     "MAXIMUM",
     "PATCH",

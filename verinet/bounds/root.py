@@ -5,7 +5,7 @@ layers behind.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, wait
 
 import numpy as np
 
@@ -14,10 +14,14 @@ from verinet.bounds.kernels import BLOCK, Work, bound_node, make_work
 from verinet.bounds.tape import Tape
 from verinet.numeric import IntArray
 
-__all__ = ["copy_work", "improve_bounds"]
+__all__ = ["copy_work", "finished", "improve_bounds"]
 
 RATE = 0.3
 """First steps of the slopes, as shares of their range."""
+
+
+LOOK_SECONDS = 0.05
+"""How often a wait for threads asks whether it should go on."""
 
 
 def copy_work(tape: Tape, work: Work) -> Work:
@@ -39,6 +43,33 @@ def _copy_bounds(source: Work, target: Work) -> None:
         theirs[:] = own
 
 
+def finished(futures: Sequence[Future[None]], interrupted: Callable[[], bool]) -> bool:
+    """Wait for threads, and raise what they raised.
+
+    Parameters
+    ----------
+    futures : sequence of Future
+    interrupted : callable
+        Asked now and then; if it says yes, the threads are left alone: kernels cannot be stopped, so that nobody may
+        touch their buffers any more.
+
+    Returns
+    -------
+    bool
+        Whether all of them are done.
+    """
+    waiting: Sequence[Future[None]] = futures
+    while waiting:
+        waiting = list(wait(waiting, timeout=LOOK_SECONDS).not_done)
+        if waiting and interrupted():
+            for future in waiting:
+                future.cancel()
+            return False
+    for future in futures:
+        future.result()
+    return True
+
+
 def _bound_part(
     tape: Tape, work: Work, columns: Columns, node: int, entries: IntArray, signs: IntArray, steps: int
 ) -> None:
@@ -49,7 +80,7 @@ def _bound_part(
     columns.weight[entries - tape.start[node], np.arange(count)] = signs
     prepare_columns(columns, count, True)
     # A bound beyond zero settles the ReLU; more is not needed.
-    improve_columns(tape, work, columns, node, count, steps, RATE, 0.0, False)
+    improve_columns(tape, work, columns, node, count, steps, RATE, 0.0, False, False)
 
 
 def improve_bounds(
@@ -72,7 +103,8 @@ def improve_bounds(
     pool : Executor
         As many threads.
     interrupted : callable
-        Asked between blocks; if it says yes, bounds stay as they are by then, which are sound.
+        Asked between blocks and now and then within; if it says yes, the bounds in the first of `works` stay as they
+        are by then, which are sound. Threads may still be busy then, with what else is in `works`.
     on_progress : callable
 
     Returns
@@ -86,8 +118,9 @@ def improve_bounds(
     """
     work = works[0]
     sets = [make_columns(tape, work) for _ in works]
-    for node in range(len(tape.kind) - 1):
-        bound_node(tape, work, node, False)
+    for node in range(len(tape.kind)):
+        # Tighter bounds of the nodes before it leave less to rounding, too.
+        bound_node(tape, work, node, True)
         if tape.refine[node] < 0:
             continue
         start = int(tape.start[node])
@@ -105,15 +138,12 @@ def improve_bounds(
             ]
             for other in works[1:]:
                 _copy_bounds(work, other)
-            list(
-                pool.map(
-                    lambda t, part, node=node, todo=todo, signs=signs: _bound_part(
-                        tape, works[t], sets[t], node, todo[part], signs[part], steps
-                    ),
-                    range(len(parts)),
-                    parts,
-                )
-            )
+            futures = [
+                pool.submit(_bound_part, tape, works[t], sets[t], node, todo[part], signs[part], steps)
+                for t, part in enumerate(parts)
+            ]
+            if not finished(futures, interrupted):
+                return False
             for columns, part in zip(sets, parts, strict=False):
                 _take(work, todo[part], signs[part], columns)
     for other in works[1:]:

@@ -90,10 +90,10 @@ def verify(
     property_file: Annotated[Path, typer.Argument(metavar="PROPERTY", help="A .vnnlib, .vnnlib.gz or .toml file.")],
     network: Annotated[str, typer.Option("--network", help=NETWORK_HELP)],
     timeout: Annotated[float, typer.Option(help="Seconds for each property.")] = float("inf"),
-    engine: Annotated[str, typer.Option(help="auto, branch, milp or smt.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, branch (inputs), phase (ReLUs), milp or smt.")] = "auto",
     solver: Annotated[str, typer.Option(help="Of the milp engine: auto, gurobi or highs.")] = "auto",
     threads: Annotated[int, typer.Option(help="Of the search and the solver; 0 means all cores.", min=0)] = 1,
-    memory: Annotated[float | None, typer.Option(metavar="MIB", help="Most memory of the branch engine.")] = None,
+    memory: Annotated[float | None, typer.Option(metavar="MIB", help="Most memory of branch and phase.")] = None,
     seed: Annotated[int, typer.Option(help="For the falsifier and the solver.", min=0)] = 0,
     falsify: Annotated[bool, typer.Option(help="Look for counterexamples before proving.")] = True,
     certificate: Annotated[Path | None, typer.Option(help="Not available yet.")] = None,
@@ -128,6 +128,7 @@ def verify(
 
 @app.command()
 def optimise(
+    context: typer.Context,
     property_file: Annotated[Path, typer.Argument(metavar="PROPERTY", help="A .vnnlib, .vnnlib.gz or .toml file.")],
     network: Annotated[str, typer.Option("--network", help=NETWORK_HELP)],
     goal: Annotated[str, typer.Option(help="range, largest-violation, nearest or radius.")] = "largest-violation",
@@ -141,9 +142,10 @@ def optimise(
     costs: Annotated[str | None, typer.Option(help="name=price,name=up:down,...; inf: must not change.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for each question.")] = float("inf"),
     gap: Annotated[float, typer.Option(help="Gap at which to stop, absolute and relative.", min=0)] = 1e-6,
-    engine: Annotated[str, typer.Option(help="auto, milp or smt.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, branch, milp or smt.")] = "auto",
     solver: Annotated[str, typer.Option(help="Of the milp engine: auto, gurobi or highs.")] = "auto",
-    threads: Annotated[int, typer.Option(help="Of the solver; 0 means all cores.", min=0)] = 1,
+    threads: Annotated[int, typer.Option(help="Of the search and the solver; 0 means all cores.", min=0)] = 1,
+    memory: Annotated[float | None, typer.Option(metavar="MIB", help="Most memory of the branch engine.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     json: Annotated[Path | None, typer.Option(help="Write the record here.")] = None,
     quiet: Quiet = False,
@@ -156,7 +158,15 @@ def optimise(
 
         senses = tuple(s for s, wanted in ((Sense.MINIMISE, minimise), (Sense.MAXIMISE, maximise)) if wanted)
         options = OptimiseOptions(
-            engine, solver, _positive("--timeout", timeout), threads, seed, absolute_gap=gap, relative_gap=gap
+            engine=engine,
+            solver=solver,
+            timeout=_positive("--timeout", timeout),
+            threads=threads,
+            seed=seed,
+            absolute_gap=gap,
+            relative_gap=gap,
+            started=context.obj,
+            memory=None if memory is None else _positive("--memory", memory, "MiB"),
         )
         return optimise_file(
             OptimiseRequest(
@@ -193,7 +203,8 @@ def inspect(model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")]) -> Non
 
 @app.command()
 def doctor(
-    warm: Annotated[bool, typer.Option("--warm", help="Compile the search kernels ahead, about 20 s.")] = False,
+    warm: Annotated[bool, typer.Option("--warm", help="Compile the search kernels ahead, about a minute.")] = False,
+    engine: Annotated[str | None, typer.Option(help="Only those of branch or phase.")] = None,
 ) -> None:
     """Show versions, solvers, licences and their limits."""
 
@@ -201,7 +212,7 @@ def doctor(
         from verinet.cli.looking import doctor as examine
         from verinet.cli.looking import warm_up
 
-        return warm_up() if warm else examine()
+        return warm_up(engine) if warm else examine()
 
     _finish(run)
 

@@ -7,23 +7,18 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from verinet import __version__
 from verinet.cli.asking import Prices, read_expression, read_point, read_prices
 from verinet.cli.exits import Exit
 from verinet.cli.output import progress, result
-from verinet.errors import InputError, PropertyError
-from verinet.io import read_onnx, read_property_file, read_vnnlib, write_atomically
-from verinet.io.names import quoted, suggestion
+from verinet.cli.questions import QuestionFile, Subject, read_questions
+from verinet.errors import InputError
+from verinet.io import write_atomically
+from verinet.io.names import quoted
 from verinet.model import (
-    Domain,
-    Feature,
     LinearExpression,
-    Network,
     Norm,
-    Property,
-    PropertySet,
     Query,
     Reduction,
     Region,
@@ -98,25 +93,6 @@ class OptimiseRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class _Subject:
-    """One question that a file asks: a property, or the whole of a VNN-LIB file."""
-
-    name: str
-    reduction: Reduction
-    prop: Property | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _File:
-    """A property file and its network in one form, wherever they came from."""
-
-    network: Network
-    frame: PropertySet
-    domains: tuple[Domain, ...]
-    subjects: tuple[_Subject, ...]
-
-
-@dataclass(frozen=True, eq=False)
 class _Answer:
     """An optimum with the words of what it is about."""
 
@@ -126,7 +102,17 @@ class _Answer:
     reduction: Reduction
 
 
-Report = Callable[[str], None]
+@dataclass(eq=False)
+class _Asking:
+    """Hands out options, one question after another."""
+
+    options: OptimiseOptions
+    report: Callable[[str], None]
+
+    def about(self, name: str) -> OptimiseOptions:
+        """Return the options of the next question; reading the files was part of the first one's time."""
+        first, self.options = self.options, replace(self.options, started=None)
+        return replace(first, on_progress=lambda state: self.report(f"{name}: {state}"))
 
 
 def chosen(option: str, value: str, kind: type[Choice]) -> Choice:
@@ -145,9 +131,9 @@ def chosen(option: str, value: str, kind: type[Choice]) -> Choice:
 
 def optimise_file(request: OptimiseRequest) -> Exit:
     """Answer the questions of a property file and print the results."""
-    file = _read(request)
+    file = read_questions(request.property_file, request.network, request.only)
     with progress(request.quiet) as report:
-        answers = list(GOALS[request.goal](request, file, report))
+        answers = list(GOALS[request.goal](request, file, _Asking(request.options, report)))
     if request.json_file is not None:
         write_atomically(request.json_file, _records(request, file, answers))
     for answer in answers:
@@ -157,61 +143,10 @@ def optimise_file(request: OptimiseRequest) -> Exit:
     return Exit.UNKNOWN if unfinished else Exit.DONE
 
 
-# --------------------------------------------------------------------------------------------------------- reading
-
-
-def _read(request: OptimiseRequest) -> _File:
-    path = request.property_file
-    if path.suffix == ".vnnlib" or path.suffixes[-2:] == [".vnnlib", ".gz"]:
-        return _read_vnnlib(request)
-    if path.suffix == ".toml":
-        return _read_toml(request)
-    raise InputError(f"a property file ends in .vnnlib, .vnnlib.gz or .toml, found {path.name!r}; rename it")
-
-
-def _read_vnnlib(request: OptimiseRequest) -> _File:
-    if request.only is not None:
-        raise InputError("--only names a property of a .toml file; a VNN-LIB file holds one question, leave it out")
-    prop = read_vnnlib(request.property_file)
-    network = read_onnx(request.network)
-    query = prop.query(network)
-    domains = tuple(region.domain for region in query.regions)
-    features = tuple(
-        Feature(f"X_{i}", min(d.lower[i] for d in domains), max(d.upper[i] for d in domains))
-        for i in range(network.size_in if domains else 0)
-    )
-    identity = Reduction(query, (tuple(range(network.size_in)),))
-    subject = _Subject(request.property_file.name, identity)
-    return _File(network, PropertySet(features, (), ()), domains, (subject,))
-
-
-def _read_toml(request: OptimiseRequest) -> _File:
-    frame = read_property_file(request.property_file)
-    network = read_onnx(request.network)
-    if frame.outputs and len(frame.outputs) != network.size_out:
-        raise PropertyError(
-            f"the network has {network.size_out} outputs, but the property file names {len(frame.outputs)}"
-        )
-    if frame.domain.size != network.size_in:
-        raise PropertyError(
-            f"the network takes {network.size_in} inputs, but the property file gives {frame.domain.size}"
-        )
-    names = [prop.name for prop in frame.properties]
-    if request.only is not None and request.only not in names:
-        raise PropertyError(f"--only: there is no property {quoted(request.only)} ({suggestion(request.only, names)})")
-    chosen = [prop for prop in frame.properties if request.only in (None, prop.name)]
-    subjects = tuple(_Subject(p.name, reduce_property(network, frame.domain, p), p) for p in chosen)
-    return _File(network, frame, (frame.domain,), subjects)
-
-
 # ----------------------------------------------------------------------------------------------------------- goals
 
 
-def _options(request: OptimiseRequest, report: Report, name: str) -> OptimiseOptions:
-    return replace(request.options, on_progress=lambda state: report(f"{name}: {state}"))
-
-
-def _ranges(request: OptimiseRequest, file: _File, report: Report) -> Iterator[_Answer]:
+def _ranges(request: OptimiseRequest, file: QuestionFile, asking: _Asking) -> Iterator[_Answer]:
     """Yield both ends of each output, over the domain, or over the inputs that one property is about."""
     domains = file.domains
     if request.only is not None:
@@ -230,29 +165,29 @@ def _ranges(request: OptimiseRequest, file: _File, report: Report) -> Iterator[_
     for name, expression in wanted.items():
         for sense in request.senses:
             word = "minimum" if sense is Sense.MINIMISE else "maximum"
-            optimum = extreme_value(query, expression, sense, _options(request, report, f"{word} of {name}"))
+            optimum = extreme_value(query, expression, sense, asking.about(f"{word} of {name}"))
             yield _Answer(name, word, optimum, reduction)
 
 
-def _violations(request: OptimiseRequest, file: _File, report: Report) -> Iterator[_Answer]:
+def _violations(request: OptimiseRequest, file: QuestionFile, asking: _Asking) -> Iterator[_Answer]:
     for subject in file.subjects:
-        optimum = largest_violation(subject.reduction.query, _options(request, report, subject.name))
+        optimum = largest_violation(subject.reduction.query, asking.about(subject.name))
         yield _Answer(subject.name, "largest violation", optimum, subject.reduction)
 
 
-def _nearest(request: OptimiseRequest, file: _File, report: Report) -> Iterator[_Answer]:
+def _nearest(request: OptimiseRequest, file: QuestionFile, asking: _Asking) -> Iterator[_Answer]:
     for subject, distance, reduction, unit in _distances(request, file):
-        optimum = nearest_counterexample(reduction.query, distance, _options(request, report, subject.name))
+        optimum = nearest_counterexample(reduction.query, distance, asking.about(subject.name))
         yield _Answer(subject.name, f"distance ({distance.metric.value}{unit})", optimum, reduction)
 
 
-def _radii(request: OptimiseRequest, file: _File, report: Report) -> Iterator[_Answer]:
+def _radii(request: OptimiseRequest, file: QuestionFile, asking: _Asking) -> Iterator[_Answer]:
     for subject, distance, reduction, unit in _distances(request, file):
-        optimum = robust_radius(reduction.query, distance, _options(request, report, subject.name))
+        optimum = robust_radius(reduction.query, distance, asking.about(subject.name))
         yield _Answer(subject.name, f"robust radius ({distance.metric.value}{unit})", optimum, reduction)
 
 
-GOALS: Mapping[Goal, Callable[[OptimiseRequest, _File, Report], Iterator[_Answer]]] = {
+GOALS: Mapping[Goal, Callable[[OptimiseRequest, QuestionFile, _Asking], Iterator[_Answer]]] = {
     Goal.RANGE: _ranges,
     Goal.LARGEST_VIOLATION: _violations,
     Goal.NEAREST: _nearest,
@@ -261,7 +196,7 @@ GOALS: Mapping[Goal, Callable[[OptimiseRequest, _File, Report], Iterator[_Answer
 """Who answers which question."""
 
 
-def _distances(request: OptimiseRequest, file: _File) -> Iterator[tuple[_Subject, Distance, Reduction, str]]:
+def _distances(request: OptimiseRequest, file: QuestionFile) -> Iterator[tuple[Subject, Distance, Reduction, str]]:
     """Yield for each property where it is asked, how distance is measured there, and in which unit."""
     prices = None if request.costs is None else read_prices(request.costs, file.frame)
     point = None if request.point is None else read_point(request.point, request.row, file.frame)
@@ -281,8 +216,8 @@ def _distances(request: OptimiseRequest, file: _File) -> Iterator[tuple[_Subject
 
 
 def _around_own_point(
-    request: OptimiseRequest, file: _File, subject: _Subject, prop: Robust, prices: Prices | None
-) -> tuple[_Subject, Distance, Reduction, str]:
+    request: OptimiseRequest, file: QuestionFile, subject: Subject, prop: Robust, prices: Prices | None
+) -> tuple[Subject, Distance, Reduction, str]:
     """Ask a robust property about its own point, without its radius: only inputs that it holds still stay so."""
     if request.point is not None:
         raise InputError(f"{subject.name!r} is about a point of its own; leave out --point, or choose with --only")
@@ -304,7 +239,7 @@ def _around_own_point(
     return subject, _distance(file, metric, prop.centre, prices), reduction, unit
 
 
-def _distance(file: _File, metric: Metric, centre: Sequence[Fraction], prices: Prices | None) -> Distance:
+def _distance(file: QuestionFile, metric: Metric, centre: Sequence[Fraction], prices: Prices | None) -> Distance:
     """Build the distance; changing a category touches two columns and costs its price once."""
     ones: tuple[Fraction | None, ...] = (Fraction(1),) * len(centre)
     up, down = (ones, ones) if prices is None else (prices.up, prices.down)
@@ -320,7 +255,7 @@ def _distance(file: _File, metric: Metric, centre: Sequence[Fraction], prices: P
 # --------------------------------------------------------------------------------------------------------- writing
 
 
-def _lines(answer: _Answer, file: _File) -> Iterator[str]:
+def _lines(answer: _Answer, file: QuestionFile) -> Iterator[str]:
     """Write an optimum on one line, and where it is on the next ones."""
     found = answer.optimum
     head = f"{found.status.value:<11} {found.seconds:7.2f} s  {answer.name}: {answer.quantity} "
@@ -349,49 +284,18 @@ def _enclosure(found: Optimum) -> str:
     return bound if found.value is None else f"{_text(found.value)} (confirmed), {bound}"
 
 
-def _places(answer: _Answer, file: _File) -> list[tuple[tuple[Fraction, ...], tuple[Fraction, ...]]]:
+def _places(answer: _Answer, file: QuestionFile) -> list[tuple[tuple[Fraction, ...], tuple[Fraction, ...]]]:
     if answer.optimum.point is None:
         return []
     return [(x, evaluate_exact(file.network, x)) for x in answer.reduction.invert(answer.optimum.point)]
 
 
-def _records(request: OptimiseRequest, file: _File, answers: Sequence[_Answer]) -> str:
+def _records(request: OptimiseRequest, file: QuestionFile, answers: Sequence[_Answer]) -> str:
     # Schemas take a while to import; a question without a record should not wait for them.
-    from verinet.audit import FileRecord
+    from verinet.audit import FileRecord, OptimumRecord
 
-    files = {
-        "network": FileRecord.of(request.network).model_dump(),
-        "property_file": FileRecord.of(request.property_file).model_dump(),
-    }
-    records = [{**_record(request, answer, file), **files, "version": __version__} for answer in answers]
-    return json.dumps(records, indent=2, allow_nan=False) + "\n"
-
-
-def _record(request: OptimiseRequest, answer: _Answer, file: _File) -> dict[str, Any]:
-    found = answer.optimum
-    points = [{"inputs": _numbers(x), "outputs": _numbers(y)} for x, y in _places(answer, file)]
-    return {
-        "kind": "optimum",
-        "goal": request.goal.value,
-        "name": answer.name,
-        "quantity": answer.quantity,
-        "status": found.status.value,
-        "sense": found.sense.value,
-        "value": None if found.value is None else _number(found.value),
-        "bound": found.bound if math.isfinite(found.bound) else None,
-        "basis": found.basis.value,
-        "gap": found.gap if math.isfinite(found.gap) else None,
-        "points": points,
-        "reason": found.reason,
-        "engine": found.engine,
-        "evidence": list(found.evidence),
-        "seconds": found.seconds,
-    }
-
-
-def _number(value: Fraction) -> dict[str, Any]:
-    return {"exact": str(value), "value": float(value)}
-
-
-def _numbers(values: Sequence[Fraction]) -> list[dict[str, Any]]:
-    return [_number(value) for value in values]
+    files = FileRecord.of(request.network), FileRecord.of(request.property_file)
+    records = [
+        OptimumRecord.of((request.goal.value, a.name, a.quantity), a.optimum, _places(a, file), *files) for a in answers
+    ]
+    return json.dumps([record.model_dump() for record in records], indent=2, allow_nan=False) + "\n"

@@ -9,20 +9,20 @@ from verinet.encode.domain import QueryProgramme, encode_domain, encode_query
 from verinet.encode.lowering import Lowered, lower_indicator, lower_maximum, lower_product, lower_programme
 from verinet.encode.network import Encoded, encode_network, maximum, relu, variable_affine
 from verinet.encode.pattern import fix_pattern
-from verinet.encode.rows import Places, add_atom, below_zero, exact_row
+from verinet.encode.rows import Places, add_atoms, exact_row, linear_row
 
 __all__ = [
     "Encoded",
     "Lowered",
     "Places",
     "QueryProgramme",
-    "add_atom",
-    "below_zero",
+    "add_atoms",
     "encode_domain",
     "encode_network",
     "encode_query",
     "exact_row",
     "fix_pattern",
+    "linear_row",
     "lower_indicator",
     "lower_maximum",
     "lower_product",

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from verinet.encode.network import Encoded, encode_network
-from verinet.encode.rows import Places, add_atom, below_zero
+from verinet.encode.rows import Places, add_atoms, linear_row
 from verinet.model import Atom, Conjunction, Domain, LinearExpression, Network, Side, Symbol
 from verinet.numeric import FloatArray, IntArray, float_down, float_up
 from verinet.program import ExactRow, Expressions, Programme, ProgrammeBuilder, VariableKind
@@ -36,8 +36,7 @@ def encode_domain(builder: ProgrammeBuilder, domain: Domain) -> Encoded:
         index[members] = builder.variables(f"x_{kind.value}", lower[members], upper[members], kind)
     inputs = Expressions.variables(index)
     places = Places({Side.INPUT: inputs}, {Side.INPUT: lower}, {Side.INPUT: upper})
-    for atom in (*domain.conditions, *_rounded_bounds(domain)):
-        add_atom(builder, atom, places)
+    add_atoms(builder, (*domain.conditions, *_rounded_bounds(domain)), places)
     for group in domain.groups:
         builder.rows(inputs[list(group)].total(), 1.0, 1.0)
     for ball in domain.balls:
@@ -92,7 +91,8 @@ class QueryProgramme:
         Its optimum is at most zero if some point of the domain satisfies the conjunction; above zero, none does.
         """
         builder = ProgrammeBuilder.extending(self.programme)
-        rows = [below_zero(atom, self.places) for atom in conjunction]
+        bounds = builder.all_bounds()
+        rows = [linear_row(atom.expression, self.places, *bounds) for atom in conjunction]
         if len(rows) == 1:
             builder.objective = rows[0]
             return builder.build()
@@ -103,16 +103,27 @@ class QueryProgramme:
         builder.objective = worst
         return builder.build()
 
+    def steepness(self, conjunction: Conjunction) -> float:
+        """Return the largest coefficient of the conjunction's expressions over the programme's variables, at least 1.
+
+        A point that misses rows by a tolerance may miss an expression by about this many times as much.
+        """
+        bounds = ProgrammeBuilder.extending(self.programme).all_bounds()
+        rows = [linear_row(atom.expression, self.places, *bounds) for atom in conjunction]
+        return max((float(np.abs(row.matrix.data).max(initial=1.0)) for row in rows), default=1.0)
+
     def satisfaction(self, conjunction: Conjunction) -> Programme:
         """Return the programme whose feasible points satisfy the conjunction, strict where it is; no objective."""
         builder = ProgrammeBuilder.extending(self.programme)
-        for atom in conjunction:
-            add_atom(builder, atom, self.places)
+        add_atoms(builder, conjunction, self.places)
         return builder.build()
 
 
 def encode_query(
-    network: Network, domain: Domain, intervals: Mapping[str, tuple[FloatArray, FloatArray]] | None = None
+    network: Network,
+    domain: Domain,
+    intervals: Mapping[str, tuple[FloatArray, FloatArray]] | None = None,
+    phases: Mapping[str, IntArray] | None = None,
 ) -> QueryProgramme:
     """Write a network over a domain as a programme, ready for any violation.
 
@@ -122,6 +133,8 @@ def encode_query(
     domain : Domain
     intervals : Mapping or None
         Trusted bounds of each node, see `encode_network`.
+    phases : Mapping or None
+        Sides of zero that some nodes are restricted to, see `encode_network`.
 
     Returns
     -------
@@ -129,7 +142,7 @@ def encode_query(
     """
     builder = ProgrammeBuilder()
     inputs = encode_domain(builder, domain)
-    outputs = encode_network(builder, network, inputs, intervals)
+    outputs = encode_network(builder, network, inputs, intervals, phases)
     places = Places(
         {Side.INPUT: inputs.expressions, Side.OUTPUT: outputs.expressions},
         {Side.INPUT: inputs.lower, Side.OUTPUT: outputs.lower},

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from verinet.model import Affine, LinearMap, Maximum, Network, Node, Relu, walk
-from verinet.numeric import BoolArray, FloatArray
+from verinet.numeric import BoolArray, FloatArray, IntArray
 from verinet.program import Expressions, ProgrammeBuilder
 from verinet.program import Maximum as MaximumConstraint
 
@@ -188,11 +188,27 @@ def _copies(linear_map: LinearMap) -> bool:
     return linear_map.longest_row <= 1 and bool((np.abs(linear_map.weights) == 1).all())
 
 
+def _restricted(builder: ProgrammeBuilder, value: Encoded, phase: IntArray) -> Encoded:
+    """Keep entries on one side of zero."""
+    on, off = np.flatnonzero(phase > 0), np.flatnonzero(phase < 0)
+    if len(on):
+        builder.rows(value.expressions[on], lower=0.0)
+    if len(off):
+        builder.rows(value.expressions[off], upper=0.0)
+    lower, upper = value.lower.copy(), value.upper.copy()
+    lower[on], upper[off] = np.maximum(lower[on], 0.0), np.minimum(upper[off], 0.0)
+    # Where bounds already exclude the side, the rows say so; crossed bounds would be no interval.
+    return Encoded(
+        value.expressions, np.minimum(lower, np.maximum(upper, 0.0)), np.maximum(upper, np.minimum(lower, 0.0))
+    )
+
+
 def encode_network(
     builder: ProgrammeBuilder,
     network: Network,
     inputs: Encoded,
     intervals: Mapping[str, tuple[FloatArray, FloatArray]] | None = None,
+    phases: Mapping[str, IntArray] | None = None,
 ) -> Encoded:
     """Write a network with constant weights over a programme's expressions.
 
@@ -206,6 +222,9 @@ def encode_network(
     intervals : Mapping or None
         Lower and upper bounds of each node's value over the inputs' domain, trusted; None uses the bounds that the
         programme itself implies.
+    phases : Mapping or None
+        For some nodes, which entries are restricted: 1 to values that are not negative, -1 to values that are not
+        positive, 0 not at all.
 
     Returns
     -------
@@ -214,6 +233,8 @@ def encode_network(
     """
 
     def refine(node: Node, value: Encoded, _: Mapping[str, Encoded]) -> Encoded:
+        if phases is not None and node.name in phases:
+            value = _restricted(builder, value, phases[node.name])
         if intervals is None:
             return value
         low, high = intervals[node.name]

@@ -1,21 +1,21 @@
-"""From exact linear atoms to float64 rows whose feasible set contains the exact one."""
+"""From exact linear expressions to float64 rows whose feasible set contains the exact one."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from verinet.errors import InputError
-from verinet.model import Atom, LinearExpression, Side, Symbol
-from verinet.numeric import FloatArray, float_up
+from verinet.model import Atom, LinearExpression, Side
+from verinet.numeric import FloatArray, float_down
 from verinet.program import ExactRow, Expressions, ProgrammeBuilder
 
-__all__ = ["Places", "add_atom", "below_zero", "exact_row"]
+__all__ = ["Places", "add_atoms", "exact_row", "linear_row"]
 
-EXACT_INTEGERS = 2**53
-"""Integers up to here are float64 numbers."""
+SMALLEST_SHARE = 1e-9
+"""A coefficient that is smaller than this share of its row's largest is replaced by its least contribution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,68 +27,12 @@ class Places:
     expressions : Mapping
         The expressions of each side's vector.
     lower, upper : Mapping
-        Finite bounds of each side's vector, used to round safely.
+        Bounds of each side's vector.
     """
 
     expressions: Mapping[Side, Expressions]
     lower: Mapping[Side, FloatArray]
     upper: Mapping[Side, FloatArray]
-
-    def magnitude(self, symbol: Symbol) -> float:
-        """Return the largest absolute value that a symbol takes."""
-        low, high = self.lower[symbol.side][symbol.index], self.upper[symbol.side][symbol.index]
-        return float(max(abs(low), abs(high)))
-
-
-def _float_coefficients(expression: LinearExpression) -> tuple[LinearExpression, bool]:
-    """Scale an expression so that its coefficients are float64 numbers, if a positive factor does it."""
-    scale = math.lcm(*(c.denominator for _, c in expression.terms)) if expression.terms else 1
-    scaled = expression * Fraction(scale)
-    if all(abs(c.numerator) <= EXACT_INTEGERS for _, c in scaled.terms):
-        return scaled, True
-    return expression, all(Fraction(float(c)) == c for _, c in expression.terms)
-
-
-def below_zero(atom: Atom, places: Places) -> Expressions:
-    """Return one expression that is at most zero wherever the atom holds.
-
-    Parameters
-    ----------
-    atom : Atom
-        Strict or not: the expression describes the closure.
-    places : Places
-
-    Returns
-    -------
-    Expressions
-        Of size one. Its coefficients are those of the atom times a positive factor where that is exact; otherwise
-        they are rounded and the constant is lowered by what rounding can change over the bounds. The constant is
-        always rounded down.
-
-    Raises
-    ------
-    InputError
-        If rounding is needed and a symbol has no finite bound.
-    """
-    expression, exact = _float_coefficients(atom.expression)
-    slack = Fraction(0)
-    coefficients = []
-    for symbol, coefficient in expression.terms:
-        nearest = float(coefficient)
-        coefficients.append(nearest)
-        if not exact:
-            magnitude = places.magnitude(symbol)
-            if not math.isfinite(magnitude):
-                raise InputError(f"the condition {atom} needs finite bounds of {symbol} to be rounded safely")
-            slack += abs(Fraction(nearest) - coefficient) * Fraction(magnitude)
-    constant = -float_up(-(expression.constant - slack))
-    total = Expressions.constants([constant])
-    for side in Side:
-        chosen = [(s.index, c) for (s, _), c in zip(expression.terms, coefficients, strict=True) if s.side is side]
-        if chosen:
-            index, weights = (list(column) for column in zip(*chosen, strict=True))
-            total = total + places.expressions[side][index].linear(np.array([weights]))
-    return total
 
 
 def exact_row(atom: Atom, places: Places) -> ExactRow:
@@ -111,14 +55,64 @@ def exact_row(atom: Atom, places: Places) -> ExactRow:
     return ExactRow(tuple(terms.items()), constant, atom.strict)
 
 
-def add_atom(builder: ProgrammeBuilder, atom: Atom, places: Places) -> None:
-    """Demand an atom: as a float row that is rounded outward, and exactly.
+def linear_row(expression: LinearExpression, places: Places, lower: FloatArray, upper: FloatArray) -> Expressions:
+    """Write a linear expression over a programme's variables, never above it.
+
+    Parameters
+    ----------
+    expression : LinearExpression
+    places : Places
+    lower, upper : ndarray of float
+        Bounds of the programme's variables.
+
+    Returns
+    -------
+    Expressions
+        Of size one. At most zero wherever the atom ``expression <= 0`` holds.
+
+    Raises
+    ------
+    InputError
+        If rounding is needed and a variable has no finite bound.
+
+    Notes
+    -----
+    Soundness: coefficients are added up in rational arithmetic and rounded once; the constant is lowered by what that
+    can change over the bounds, and by the least contribution of coefficients that float solvers would drop.
+    """
+    return _rounded(exact_row(Atom(expression), places), expression, lower, upper)
+
+
+def _rounded(row: ExactRow, expression: LinearExpression, lower: FloatArray, upper: FloatArray) -> Expressions:
+    largest = max((abs(c) for _, c in row.terms), default=Fraction(0))
+    smallest = Fraction(SMALLEST_SHARE) * max(Fraction(1), largest)
+    index, weights, constant = [], [], row.constant
+    for variable, c in row.terms:
+        ends = float(lower[variable]), float(upper[variable])
+        bounded = math.isfinite(ends[0]) and math.isfinite(ends[1])
+        nearest = 0.0 if bounded and abs(c) < smallest else float(c)
+        if nearest:
+            index.append(variable)
+            weights.append(nearest)
+        if Fraction(nearest) != c:
+            if not bounded:
+                raise InputError(f"the expression {expression} needs finite bounds of its terms to be rounded safely")
+            constant += min((c - Fraction(nearest)) * Fraction(end) for end in ends)
+    coefficients = np.array([weights], dtype=np.float64).reshape(1, len(weights))
+    return Expressions.rows(coefficients, index, np.array([float_down(constant)]))
+
+
+def add_atoms(builder: ProgrammeBuilder, atoms: Iterable[Atom], places: Places) -> None:
+    """Demand atoms, the closure of strict ones: as float rows that are rounded outward, and exactly.
 
     Parameters
     ----------
     builder : ProgrammeBuilder
-    atom : Atom
+    atoms : iterable of Atom
     places : Places
     """
-    builder.rows(below_zero(atom, places), upper=0.0)
-    builder.exact(exact_row(atom, places))
+    bounds = builder.all_bounds()
+    for atom in atoms:
+        exact = exact_row(atom, places)
+        builder.rows(_rounded(exact, atom.expression, *bounds), upper=0.0)
+        builder.exact(exact)

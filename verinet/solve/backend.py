@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from fractions import Fraction
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -88,6 +89,15 @@ class Claim:
     reason: str = ""
 
 
+@cache
+def _version_of(distribution: str) -> str:
+    """Look a version up, once: it means reading a file."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
 class Backend(ABC):
     """One solver library.
 
@@ -115,10 +125,7 @@ class Backend(ABC):
     @classmethod
     def version(cls) -> str:
         """Return the library's version, empty if it is not installed."""
-        try:
-            return importlib.metadata.version(cls.distribution) if cls.is_installed() else ""
-        except importlib.metadata.PackageNotFoundError:
-            return ""
+        return _version_of(cls.distribution) if cls.is_installed() else ""
 
     def probe(self) -> Availability:
         """Tell whether the library can be used and within which limits; may take a licence for a moment."""

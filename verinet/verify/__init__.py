@@ -12,7 +12,7 @@ from verinet.verify.extremes import (
     output_range,
     robust_radius,
 )
-from verinet.verify.finding import Finding, OpenBox, Outlook
+from verinet.verify.finding import Finding, OpenBox, OpenPhases, Outlook
 from verinet.verify.objectives import Case, Change, Distance, Metric, Objective
 from verinet.verify.optimise import Optimiser, maximise, minimise
 from verinet.verify.optimum import Basis, OptimiseOptions, Optimum, OptimumProgress, OptimumStatus, Sense
@@ -33,6 +33,7 @@ __all__ = [
     "Metric",
     "Objective",
     "OpenBox",
+    "OpenPhases",
     "OptimiseOptions",
     "Optimiser",
     "Optimum",

@@ -7,10 +7,13 @@ from fractions import Fraction
 import numpy as np
 
 from verinet.bounds import NetworkBounds
-from verinet.model import Atom, Conjunction, Network, Side
+from verinet.model import Atom, Conjunction, LinearExpression, Network, Side, Symbol
 from verinet.numeric import FloatArray, float_down
 
 __all__ = ["FloatAtoms", "atom_bounds", "float_atoms", "refuted_by"]
+
+FLOAT_BITS, LARGEST_EXPONENT = 53, 1000
+"""Of a float64: bits of its whole part over a power of two, and more than the exponents that are left to exact code."""
 
 
 def _add_functionals(
@@ -39,6 +42,36 @@ class FloatAtoms:
     constants: FloatArray
 
 
+def _first_places(network: Network) -> dict[Symbol, Symbol]:
+    """Map each symbol that repeats another, because its node stands in the vectors more than once, to the first."""
+    seen: dict[tuple[str, int], Symbol] = {}
+    repeated: dict[Symbol, Symbol] = {}
+    names = (*network.inputs, *network.outputs)
+    if len(set(names)) == len(names):
+        return repeated
+    for side, sources in ((Side.INPUT, network.inputs), (Side.OUTPUT, network.outputs)):
+        entries = ((name, k) for name in sources for k in range(network.by_name[name].op.size_out))
+        for index, entry in enumerate(entries):
+            symbol = Symbol(side, index)
+            if seen.setdefault(entry, symbol) != symbol:
+                repeated[symbol] = seen[entry]
+    return repeated
+
+
+def _without_repetition(expression: LinearExpression, first: dict[Symbol, Symbol]) -> LinearExpression:
+    """Add up coefficients that meet in one entry of one node, exactly; floats would round their sum."""
+    if not first:
+        return expression
+    return LinearExpression.from_terms([(first.get(s, s), c) for s, c in expression.terms], expression.constant)
+
+
+def _is_float(value: Fraction) -> bool:
+    """Return whether a number is a float64 for sure, by its bits; very large and very small ones are not seen."""
+    denominator = value.denominator
+    few = value.numerator.bit_length() <= FLOAT_BITS and denominator.bit_length() <= LARGEST_EXPONENT
+    return few and denominator & (denominator - 1) == 0
+
+
 def float_atoms(bounds: NetworkBounds, atoms: Sequence[Atom]) -> FloatAtoms:
     """Round atoms safely over a network's enclosure.
 
@@ -54,13 +87,14 @@ def float_atoms(bounds: NetworkBounds, atoms: Sequence[Atom]) -> FloatAtoms:
     }
     magnitude = {Side.INPUT: bounds.inputs.box.magnitude, Side.OUTPUT: bounds.output.magnitude}
     constants = np.zeros(len(atoms))
+    first = _first_places(network)
     for i, atom in enumerate(atoms):
         slack = Fraction(0)
-        for symbol, coefficient in atom.expression.terms:
+        for symbol, coefficient in _without_repetition(atom.expression, first).terms:
             nearest = float(coefficient)
             rows[symbol.side][i, symbol.index] = nearest
-            error = abs(Fraction(nearest) - coefficient)
-            if error:
+            if not _is_float(coefficient):
+                error = abs(Fraction(nearest) - coefficient)
                 slack += error * Fraction(float(magnitude[symbol.side][symbol.index]))
         constants[i] = float_down(atom.expression.constant - slack)
     return FloatAtoms(rows[Side.INPUT], rows[Side.OUTPUT], constants)

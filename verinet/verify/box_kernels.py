@@ -1,8 +1,12 @@
 """Compiled depth-first branch and bound on the input box.
 
-Soundness: a box leaves the stack only when, for every conjunction, rounding-safe linear lower bounds of its atoms (or a
-non-negative combination of them) exceed zero over the box, or when both its halves have been pushed. Boxes that floats
-cannot split, contradictions and points that look like counterexamples are handed back to exact code.
+An optimisation is the same search: the members of what is minimised, less a cut-off, are atoms of every conjunction, so
+that a refuted box holds nothing below the cut-off.
+
+Soundness: a box leaves the stack only when it lies outside of an L1 ball of the domain, when, for every conjunction,
+rounding-safe linear lower bounds of its atoms (or a non-negative combination of them) exceed zero over the box, or when
+both its halves have been pushed. Boxes that floats cannot split, contradictions and points that look like
+counterexamples are handed back to exact code.
 """
 
 from enum import IntEnum
@@ -10,17 +14,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from verinet.bounds.columns import improve_columns, prepare_columns
 from verinet.bounds.compiling import jit
-from verinet.bounds.kernels import BLOCK, TINY, bound_box, evaluate_point, pull_block
+from verinet.bounds.kernels import BLOCK, ROUNDOFF, bound_box, evaluate_point, pull_block
 from verinet.numeric import FloatArray, IntArray
+from verinet.verify.box_minimum import Balls, combine, is_apart, lowest
 
 __all__ = ["Cases", "Event", "Stack", "explore"]
 
+STEPS, RATE = 10, 0.3
+"""Backward passes that improve the slopes of a case that is still open, and the first steps of the slopes."""
+
 LARGEST_INTEGER = 2.0**53
 """Below it every integer is a float64 number."""
-
-COMBINATIONS = 24
-"""Steps that multipliers of a conjunction's rows are improved by."""
 
 DONE, QUOTA, CANDIDATE, STUCK, FULL, CONTRADICTION = 0, 1, 2, 3, 4, 5
 
@@ -37,19 +43,27 @@ class Event(IntEnum):
 
 
 class Cases(NamedTuple):
-    """What has to be refuted: conjunctions of atoms, each an entry of the tape's last node.
+    """What has to be refuted: conjunctions of atoms, each an entry of the tape's last node plus an offset.
 
     Attributes
     ----------
     first : ndarray of int, shape (cases + 1,)
         Case k is made of the rows ``rows[first[k]:first[k + 1]]``.
     rows : ndarray of int
-        Entries of the last node; conditions of the domain take part in every case.
+        Entries of the last node; conditions of the domain take part in every case. Priced ones stand last.
     strict : ndarray of int
         Whether each entry of the last node is a strict atom.
+    priced : ndarray of int
+        Whether each entry is a member of an objective; all cases have one or none has.
+    offset : ndarray of float
+        What is added to each entry: for a priced one at most minus the cut-off, zero for others. It may rise from
+        outside while no kernel runs.
+    bends : ndarray of int
+        Whether each entry depends on the network, so that smaller boxes make it more nearly linear.
     integral : ndarray of int, shape (inputs,)
     scale : ndarray of float, shape (inputs,)
         One over the width of the whole box, zero where it has none.
+    balls : Balls
     stop : ndarray of int, shape (1,)
         Set to one from outside while kernels run, it makes them return before their next box.
     """
@@ -57,8 +71,12 @@ class Cases(NamedTuple):
     first: IntArray
     rows: IntArray
     strict: IntArray
+    priced: IntArray
+    offset: FloatArray
+    bends: IntArray
     integral: IntArray
     scale: FloatArray
+    balls: Balls
     stop: IntArray
 
 
@@ -73,7 +91,8 @@ class Stack(NamedTuple):
         Which cases its parent already refuted.
     depth : ndarray of int, shape (capacity,)
     value : ndarray of float, shape (capacity,)
-        The parent's lower bound of the violation: the smaller, the more promising for a counterexample.
+        The parent's lower bound of the violation, or of the objective itself, whatever the cut-off: the smaller, the
+        more promising.
     state : ndarray of float, shape (4,)
         Number of boxes on the stack, boxes looked at, share of the volume done, deepest box so far.
     point : ndarray of float, shape (total,)
@@ -90,84 +109,15 @@ class Stack(NamedTuple):
 
 
 @jit
-def _lowest(tape: Any, work: Any, row: FloatArray, constant: float, point: FloatArray) -> float:
-    """Minimise ``row . x + constant`` over the box, safely; the minimiser goes to `point`."""
-    value, reach = 0.0, abs(constant)
-    for i in range(tape.inputs):
-        a, b = row[i] * work.lower[i], row[i] * work.upper[i]
-        if a < b:
-            value += a
-            point[i] = work.lower[i]
-        else:
-            value += b
-            point[i] = work.upper[i]
-        reach += max(abs(a), abs(b))
-    return float(value + constant - tape.gamma * reach - TINY)
-
-
-@jit
-def _combine(
-    tape: Any,
-    work: Any,
-    rows: FloatArray,
-    constants: FloatArray,
-    weights: FloatArray,
-    slopes: FloatArray,
-    sum_row: FloatArray,
-    point: FloatArray,
-) -> float:
-    """Look for multipliers whose combination of the rows is positive over the box; return the best bound found.
-
-    Exponentiated subgradients on the simplex: the rows that the minimiser violates gain weight.
-    """
-    count = len(constants)
-    weights[:count] = 1.0 / count
-    best = -np.inf
-    for step in range(COMBINATIONS):
-        sum_row[:] = 0.0
-        constant = 0.0
-        for k in range(count):
-            constant += weights[k] * constants[k]
-            for i in range(tape.inputs):
-                sum_row[i] += weights[k] * rows[k, i]
-        value = _lowest(tape, work, sum_row, constant, point)
-        # The combination itself was rounded: its terms are bounded by those of the rows.
-        reach = 0.0
-        for k in range(count):
-            part = abs(constants[k])
-            for i in range(tape.inputs):
-                part += abs(rows[k, i]) * work.magnitude[i]
-            reach += weights[k] * part
-        value -= tape.gamma * reach + tape.underflow * work.largest[0]
-        best = max(best, value)
-        if best > 0.0:
-            return float(best)
-        largest = 0.0
-        for k in range(count):
-            slope = constants[k]
-            for i in range(tape.inputs):
-                slope += rows[k, i] * point[i]
-            slopes[k] = slope
-            largest = max(largest, abs(slope))
-        if largest == 0.0:
-            break
-        total = 0.0
-        rate = 4.0 / (1.0 + 0.25 * step)
-        for k in range(count):
-            weights[k] *= np.exp(rate * slopes[k] / largest)
-            total += weights[k]
-        for k in range(count):
-            weights[k] /= total
-    return float(best)
-
-
-@jit
 def _violates(tape: Any, cases: Any, values: FloatArray, case: int) -> bool:
     """Return whether a point seems to satisfy a case, by float values."""
     atoms = tape.start[len(tape.kind) - 1]
     seems = True
     for k in range(cases.first[case], cases.first[case + 1]):
-        seems = seems and values[atoms + cases.rows[k]] <= 0.0
+        row = cases.rows[k]
+        value = values[atoms + row] + cases.offset[row]
+        # What is only as good as the cut-off is of no use.
+        seems = seems and (value < 0.0 or (value == 0.0 and not cases.priced[row]))
     return seems
 
 
@@ -200,6 +150,12 @@ def _push(
 
 
 @jit
+def _less(a: float, b: float) -> float:
+    """Return ``a - b``, rounded down."""
+    return float(a - b - 4.0 * ROUNDOFF * (abs(a) + abs(b)))
+
+
+@jit
 def _pull_atoms(
     tape: Any, work: Any, cases: Any, solved: IntArray, wanted: IntArray, rows: FloatArray, constants: FloatArray
 ) -> None:
@@ -229,6 +185,8 @@ def _pull_atoms(
                 constants[k] = work.constants[column] - work.slacks[column]
                 # The difference itself rounds.
                 constants[k] -= tape.gamma * (abs(work.constants[column]) + work.slacks[column])
+                if cases.offset[k] != 0.0:
+                    constants[k] = _less(constants[k], -cases.offset[k])
                 for i in range(tape.inputs):
                     rows[k, i] = work.block[i, column]
                     work.block[i, column] = 0.0
@@ -236,7 +194,26 @@ def _pull_atoms(
 
 
 @jit
-def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bool, fresh: bool) -> int:
+def _improved(tape: Any, work: Any, cases: Any, columns: Any, case: int, weights: FloatArray) -> float:
+    """Bound a combination of a case's rows anew, improving slopes and weights together; see `improve_columns`."""
+    columns.weight[:, 0] = 0.0
+    columns.free[:, 0] = 0.0
+    columns.shift[:, 0] = 0.0
+    for k in range(cases.first[case + 1] - cases.first[case]):
+        row = cases.rows[cases.first[case] + k]
+        columns.weight[row, 0] = weights[k]
+        columns.free[row, 0] = 1.0
+        columns.shift[row, 0] = cases.offset[row]
+    for p in range(len(columns.entry)):
+        columns.lower[p, 0] = work.lower[columns.source[p]]
+        columns.upper[p, 0] = work.upper[columns.source[p]]
+    prepare_columns(columns, 1, True)
+    improve_columns(tape, work, columns, len(tape.kind) - 1, 1, STEPS, RATE, 0.0, False, True)
+    return float(columns.bound[0])
+
+
+@jit
+def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bool, fresh: bool, columns: Any) -> int:
     """Work on the stack until it is empty, the quota is used up, exact code is needed, or `cases.stop` is set.
 
     Parameters
@@ -253,6 +230,8 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
         Hand back no point of the first box: one was, and turned out to be no counterexample.
     fresh : bool
         Only bound the whole box, which is in `work`. This is the one kernel that Python calls: each takes time to load.
+    columns : Columns
+        Room for one column.
 
     Returns
     -------
@@ -268,6 +247,7 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
     for k in range(count):
         longest = max(longest, cases.first[k + 1] - cases.first[k])
     rows, constants = np.zeros((longest, tape.inputs)), np.zeros(longest)
+    priced = np.zeros(longest, dtype=np.int64)
     weights, slopes, sum_row = np.zeros(longest), np.zeros(longest), np.zeros(tape.inputs)
     wanted = np.zeros(tape.size[last], dtype=np.int64)
     atom_rows, atom_constants = np.zeros((tape.size[last], tape.inputs)), np.zeros(tape.size[last])
@@ -287,41 +267,67 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
         solved[:] = stack.refuted[top]
         depth = stack.depth[top]
         stack.state[3] = max(stack.state[3], depth)
+        if is_apart(tape, work, cases.balls):
+            stack.state[2] += 0.5**depth
+            continue
         # Here `fresh` is false; as a constant it would have a type of its own, and all below be compiled twice.
         if not bound_box(tape, work, last, fresh):
             stack.state[0] = top + 1
             return CONTRADICTION
         score[:] = 0.0
-        left, lowest = 0, np.inf
+        left, least = 0, np.inf
         _pull_atoms(tape, work, cases, solved, wanted, atom_rows, atom_constants)
         for case in range(count):
             if solved[case]:
                 continue
-            refuted, value = False, -np.inf
+            refuted, value, objective, offset = False, -np.inf, -np.inf, 0.0
             size = cases.first[case + 1] - cases.first[case]
             for k in range(size):
                 row = cases.rows[cases.first[case] + k]
-                rows[k], constants[k] = atom_rows[row], atom_constants[row]
-                bound = _lowest(tape, work, rows[k], constants[k], stack.point)
+                rows[k], constants[k], priced[k] = atom_rows[row], atom_constants[row], cases.priced[row]
+                bound = lowest(tape, work, cases.balls, rows[k], constants[k], stack.point)
                 if bound > 0.0 or (bound >= 0.0 and cases.strict[row]):
                     refuted = True
                     break
-                if bound > value:
-                    value = bound
+                value = max(value, bound)
+                if priced[k]:
+                    objective, offset = max(objective, bound), cases.offset[row]
             if not refuted and size > 1:
-                value = _combine(tape, work, rows[:size], constants[:size], weights, slopes, sum_row, stack.point)
+                value, by_rows = combine(
+                    tape,
+                    work,
+                    cases.balls,
+                    rows[:size],
+                    constants[:size],
+                    priced[:size],
+                    weights,
+                    slopes,
+                    sum_row,
+                    stack.point,
+                )
                 refuted = value > 0.0
+                objective = max(objective, by_rows)
+            if not refuted:
+                if size == 1:
+                    weights[0] = 1.0
+                better = _improved(tape, work, cases, columns, case, weights)
+                refuted = better > 0.0
+                # Weights add up to one, so a combination of the rows is no larger than the largest of them.
+                value = max(value, better)
             if refuted:
                 solved[case] = 1
                 continue
             left += 1
-            if value < lowest:
+            if cases.priced[cases.rows[cases.first[case + 1] - 1]]:
+                value = _less(objective, offset)
+            if value < least:
                 # The half where the most promising case is lowest is looked at first.
-                lowest = value
+                least = value
                 toward[:] = stack.point[: tape.inputs]
             for k in range(size):
-                for i in range(tape.inputs):
-                    score[i] += abs(rows[k, i])
+                if cases.bends[cases.rows[cases.first[case] + k]]:
+                    for i in range(tape.inputs):
+                        score[i] += abs(rows[k, i])
             evaluate_point(tape, stack.point)
             if not (exempt and looked == 0) and _violates(tape, cases, stack.point, case):
                 stack.state[0] = top + 1
@@ -329,6 +335,8 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
         if left == 0:
             stack.state[2] += 0.5**depth
             continue
+        # What held for the parent holds for its halves.
+        least = max(least, stack.value[top])
         best, chosen, cut = -1.0, -1, np.nan
         steepest, widest = 0.0, 0.0
         for i in range(tape.inputs):
@@ -350,17 +358,17 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
         if chosen < 0:
             for i in range(tape.inputs):
                 stack.point[i] = 0.5 * work.lower[i] + 0.5 * work.upper[i]
-            stack.value[top] = max(stack.value[top], lowest)
+            stack.value[top] = least
             stack.state[0] = top + 1
             return STUCK
         low, high = work.lower[chosen], work.upper[chosen]
         above = cut + 1.0 if cases.integral[chosen] else cut
         if toward[chosen] <= cut:
-            _push(stack, work, solved, depth + 1, lowest, chosen, above, high)
-            _push(stack, work, solved, depth + 1, lowest, chosen, low, cut)
+            _push(stack, work, solved, depth + 1, least, chosen, above, high)
+            _push(stack, work, solved, depth + 1, least, chosen, low, cut)
         else:
-            _push(stack, work, solved, depth + 1, lowest, chosen, low, cut)
-            _push(stack, work, solved, depth + 1, lowest, chosen, above, high)
+            _push(stack, work, solved, depth + 1, least, chosen, low, cut)
+            _push(stack, work, solved, depth + 1, least, chosen, above, high)
     return QUOTA
 
 

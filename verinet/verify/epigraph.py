@@ -4,69 +4,18 @@ Only whether a feature changes needs a binary variable. Bounds of the input box 
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
 
-from verinet.encode import Places, exact_row
-from verinet.errors import InputError
+from verinet.encode import Places, add_atoms, linear_row
 from verinet.model import Atom, LinearExpression, Side, Symbol
-from verinet.numeric import FloatArray, IntArray, float_down, float_up
+from verinet.numeric import IntArray, float_down, float_up
 from verinet.program import Expressions, ProgrammeBuilder
 from verinet.verify.objectives import Change, Objective
 
-__all__ = ["add_atoms", "add_objective", "linear_row"]
-
-SMALLEST_SHARE = 1e-9
-"""A coefficient that is smaller than this share of its row's largest is replaced by its least contribution."""
-
-
-def linear_row(expression: LinearExpression, places: Places, lower: FloatArray, upper: FloatArray) -> Expressions:
-    """Write a linear expression over a programme's variables, never above it.
-
-    Parameters
-    ----------
-    expression : LinearExpression
-    places : Places
-    lower, upper : ndarray of float
-        Bounds of the programme's variables.
-
-    Returns
-    -------
-    Expressions
-        Of size one.
-
-    Notes
-    -----
-    Soundness: coefficients are added up in rational arithmetic and rounded once; the constant is lowered by what that
-    can change over the bounds, and by the least contribution of coefficients that float solvers would drop.
-    """
-    row = exact_row(Atom(expression), places)
-    largest = max((abs(c) for _, c in row.terms), default=Fraction(0))
-    smallest = Fraction(SMALLEST_SHARE) * max(Fraction(1), largest)
-    index, weights, constant = [], [], row.constant
-    for variable, c in row.terms:
-        ends = float(lower[variable]), float(upper[variable])
-        bounded = math.isfinite(ends[0]) and math.isfinite(ends[1])
-        nearest = 0.0 if bounded and abs(c) < smallest else float(c)
-        if nearest:
-            index.append(variable)
-            weights.append(nearest)
-        if Fraction(nearest) != c:
-            if not bounded:
-                raise InputError(f"the expression {expression} needs finite bounds of its terms to be rounded safely")
-            constant += min((c - Fraction(nearest)) * Fraction(end) for end in ends)
-    coefficients = np.array([weights], dtype=np.float64).reshape(1, len(weights))
-    return Expressions.rows(coefficients, index, np.array([float_down(constant)]))
-
-
-def add_atoms(builder: ProgrammeBuilder, atoms: Iterable[Atom], places: Places) -> None:
-    """Demand atoms: as float rows that are rounded outward, and exactly."""
-    bounds = builder.all_bounds()
-    for atom in atoms:
-        builder.rows(linear_row(atom.expression, places, *bounds), upper=0.0)
-        builder.exact(exact_row(atom, places))
+__all__ = ["add_objective"]
 
 
 def add_objective(builder: ProgrammeBuilder, objective: Objective, places: Places) -> Expressions:

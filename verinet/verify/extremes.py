@@ -193,12 +193,12 @@ def robust_radius(query: Query, distance: Distance, options: OptimiseOptions | N
 
 def _over_regions(regions: Sequence[Region], search: RegionSearch, options: OptimiseOptions) -> Optimum:
     """Search region by region, each only for what is better than before, and put the results together."""
-    started = time.monotonic()
+    started = time.monotonic() if options.started is None else options.started
     deadline = Deadline(started + options.timeout)
     found: list[Optimum] = []
     best: Fraction | None = None
     for region in regions:
-        result = search(region, best, replace(options, timeout=deadline.left))
+        result = search(region, best, replace(options, timeout=deadline.left, started=None))
         found.append(result)
         if result.value is not None and (best is None or result.value < best):
             best = result.value

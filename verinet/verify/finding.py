@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 
-__all__ = ["Finding", "OpenBox", "Outlook"]
+__all__ = ["Finding", "OpenBox", "OpenPhases", "Outlook"]
 
 SHOWN_SIDES = 8
 """Sides of a box that a sentence names."""
@@ -37,6 +37,37 @@ class OpenBox:
         return " x ".join(sides[:SHOWN_SIDES] + more)
 
 
+@dataclass(frozen=True)
+class OpenPhases:
+    """A part of a region in which some ReLUs have a known phase, that is neither refuted nor shown to hold a point.
+
+    Parameters
+    ----------
+    case : int
+        Which of the region's conjunctions it belongs to, from 0.
+    active, inactive : int
+        ReLUs that were split, by the phase that they have in this part.
+    undecided : int
+        ReLUs that the bounds of the whole region left open and that were not split.
+    """
+
+    case: int
+    active: int
+    inactive: int
+    undecided: int
+
+    @property
+    def depth(self) -> int:
+        """Splits that lead to it."""
+        return self.active + self.inactive
+
+    def __str__(self) -> str:
+        return (
+            f"case {self.case + 1} at depth {self.depth}: {self.active} ReLUs split as active and {self.inactive} as "
+            f"inactive, {self.undecided} undecided"
+        )
+
+
 def _side(low: float, high: float) -> str:
     short = f"{low:.9g}", f"{high:.9g}"
     # Nine digits, unless they make one number of two.
@@ -62,8 +93,8 @@ class Finding:
         For OPEN: whether the clock, the user, or want of memory ended the search.
     bound : float or None
         For OPEN: a claimed lower bound of the violation's smallest expression; a positive one would have refuted.
-    box : OpenBox or None
-        For OPEN: the part of the domain that has this bound.
+    box : OpenBox or OpenPhases or None
+        For OPEN: the part of the region that has this bound, as the engine splits it.
     unstable : int or None
         Number of neurons that the bounds left open over the region; None if no bounds were computed.
     """
@@ -76,7 +107,7 @@ class Finding:
     interrupted: bool = False
     exhausted: bool = False
     bound: float | None = None
-    box: OpenBox | None = None
+    box: OpenBox | OpenPhases | None = None
     unstable: int | None = None
 
     @property

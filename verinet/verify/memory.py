@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from verinet.errors import InputError
 
-__all__ = ["MemoryCeiling", "peak_memory"]
+__all__ = ["MemoryCeiling", "held_memory", "peak_memory"]
 
 MEBIBYTE = 2**20
 
@@ -17,12 +17,23 @@ RESERVE = 16 * MEBIBYTE
 
 def peak_memory() -> int:
     """Return the most memory that this process has held so far, in bytes."""
+    # What `resource` reports on Linux may be the peak of the process that started this one.
+    peak = _status("VmHWM")
+    return _peak_by_resource() if peak is None else peak
+
+
+def held_memory() -> int:
+    """Return the memory that this process holds now, in bytes; where the system does not say, the most so far."""
+    held = _status("VmRSS")
+    return _peak_by_resource() if held is None else held
+
+
+def _status(entry: str) -> int | None:
     try:
-        # What `resource` reports on Linux may be the peak of the process that started this one.
         with open("/proc/self/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith(entry))
     except (OSError, StopIteration):
-        return _peak_by_resource()
+        return None
 
 
 def _peak_by_resource() -> int:
@@ -62,6 +73,10 @@ class MemoryCeiling:
         if self._limit == math.inf:
             return True
         return peak_memory() + max(0, size - self._freed) + RESERVE <= self._limit
+
+    def has_room(self, size: int) -> bool:
+        """Return whether that many bytes fit beside what the process holds now, whatever it held before."""
+        return self._limit == math.inf or held_memory() + size + RESERVE <= self._limit
 
     def spend(self, size: int, allocate: Callable[[], None]) -> bool:
         """Allocate if the ceiling, and the machine, allow it; return whether it was done.

@@ -12,7 +12,7 @@ from verinet.bounds import InputSet, NetworkBounds, bound_network
 from verinet.encode import QueryProgramme, encode_query, lower_programme
 from verinet.errors import SolverError
 from verinet.model import Conjunction, Network, Region
-from verinet.numeric import CLAIM_TOLERANCE, FloatArray
+from verinet.numeric import CLAIM_TOLERANCE, FloatArray, IntArray
 from verinet.program import Outcome, Progress, SolveOptions, Status
 from verinet.solve import choose
 from verinet.verify.atoms import atom_bounds, refuted_by
@@ -36,7 +36,9 @@ class _Search:
     options: VerifyOptions
     deadline: Deadline
     intervals: Intervals | None = None
-    """Bounds that hold in the part of the region that is asked about; None means those of the whole."""
+    """Known bounds of the whole region; None means that they are still to be computed."""
+    phases: Mapping[str, IntArray] | None = None
+    """The part that is asked about, as sides of zero."""
 
     @cached_property
     def bounds(self) -> NetworkBounds:
@@ -47,10 +49,11 @@ class _Search:
         known = self.intervals
         if known is None:
             known = {name: (v.lower, v.upper) for name, v in self.bounds.intervals.items()}
-        return encode_query(self.network, self.region.domain, known)
+        return encode_query(self.network, self.region.domain, known, self.phases)
 
     def finding(self, outlook: Outlook, **details: object) -> Finding:
-        return replace(Finding(outlook, unstable=self.bounds.unstable), **details)  # type: ignore[arg-type]
+        unstable = None if self.phases is not None else self.bounds.unstable
+        return replace(Finding(outlook, unstable=unstable), **details)  # type: ignore[arg-type]
 
 
 def search_with_milp(network: Network, region: Region, options: VerifyOptions, deadline: Deadline) -> Finding:
@@ -100,10 +103,11 @@ def close_with_milp(
     region: Region,
     conjunction: Conjunction,
     intervals: Intervals,
+    phases: Mapping[str, IntArray],
     options: VerifyOptions,
     deadline: Deadline,
 ) -> Finding:
-    """Decide one conjunction on the part of a region in which given bounds hold.
+    """Decide one conjunction on a part of a region: where some pre-activations are on a given side of zero.
 
     Parameters
     ----------
@@ -111,7 +115,9 @@ def close_with_milp(
     region : Region
     conjunction : Conjunction
     intervals : Mapping
-        Of every node; ReLUs that they settle need no binary.
+        Of every node, over the whole region.
+    phases : Mapping
+        See `encode_network`; these ReLUs need no binary.
     options : VerifyOptions
     deadline : Deadline
 
@@ -120,14 +126,14 @@ def close_with_milp(
     Finding
         As of `search_with_milp`, for that part alone; FOUND is confirmed in the whole region.
     """
-    return _solve_case(_Search(network, region, options, deadline, intervals), conjunction, -np.inf)[0]
+    return _solve_case(_Search(network, region, options, deadline, intervals, phases), conjunction, -np.inf)[0]
 
 
 def _solve_case(search: _Search, conjunction: Conjunction, known: float) -> tuple[Finding, str]:
     """Minimise the violation of one conjunction; also return the solver's name and why it was chosen."""
     programme = search.query.violation(conjunction)
     lowered = lower_programme(programme)
-    tolerance = CLAIM_TOLERANCE * max(1.0, np.abs(programme.objective.matrix.data).max(initial=0.0))
+    tolerance = CLAIM_TOLERANCE * search.query.steepness(conjunction)
     confirmed: list[tuple[Fraction, ...]] = []
     cancel = threading.Event()
 

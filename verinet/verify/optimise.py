@@ -6,37 +6,24 @@ confirmed in rational arithmetic before it leaves this room.
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 
 from verinet.errors import InputError
-from verinet.model import Atom, Conjunction, Domain, LinearExpression, Network, Query, Region
+from verinet.model import Atom, Domain, LinearExpression, Network, Query, Region, Side
 from verinet.numeric import float_down
-from verinet.solve import Z3Backend, get
-from verinet.verify.falsify import falsify
+from verinet.solve import get
 from verinet.verify.objectives import Case, Objective, region_cases, whole
-from verinet.verify.optimise_milp import optimise_with_milp
-from verinet.verify.optimise_smt import optimise_with_smt
+from verinet.verify.optimisers import OPTIMISERS, examine
 from verinet.verify.optimum import Basis, OptimiseOptions, Optimum, OptimumStatus, Sense
 from verinet.verify.options import Deadline
 from verinet.verify.prepared import Problem
-from verinet.verify.search import Engine, Incumbent, Report, Search
+from verinet.verify.search import Incumbent, Report, Search
 
 __all__ = ["OPTIMISERS", "Optimiser", "maximise", "minimise"]
 
-OPTIMISERS: Mapping[str, Engine] = {"milp": optimise_with_milp, "smt": optimise_with_smt}
-"""The engines by name; ``auto`` chooses among them."""
-
-FALSIFIER_SHARE, FALSIFIER_SECONDS = 0.1, 2.0
-"""What the falsifier may take of the time to find a first point, as a share and in all."""
-
-FEW_UNSTABLE = 40
-"""Open neurons up to which Z3 is asked about what the solver's tolerance leaves open."""
-
-CROSS_CHECK_SECONDS = 10.0
-"""How long Z3 may take for that."""
 
 Number = float | Fraction
 Start = Sequence[Number]
@@ -161,8 +148,10 @@ class Optimiser:
         return self._search(cases, cutoff, stops_at_cutoff, starts, self.options)
 
     def _cases(self, expression: LinearExpression) -> tuple[Case, ...]:
-        # It raises if the expression speaks of what the network has not.
-        Query(self.network, (Region(self.region.domain, ((Atom(expression),),)),))
+        sizes = {Side.INPUT: self.network.size_in, Side.OUTPUT: self.network.size_out}
+        if not all(0 <= symbol.index < sizes[symbol.side] for symbol, _ in expression.terms):
+            # It raises, for the expression speaks of what the network has not.
+            Query(self.network, (Region(self.region.domain, ((Atom(expression),),)),))
         return region_cases(self.region, Objective.linear(expression))
 
     def _search(
@@ -173,7 +162,7 @@ class Optimiser:
         starts: Iterable[Start],
         options: OptimiseOptions,
     ) -> Optimum:
-        started = time.monotonic()
+        started = time.monotonic() if options.started is None else options.started
         if not cases or self.region.domain.has_empty_box:
             reason = ("the input domain holds no point",) if cases else ("the region has no case",)
             return Optimum(OptimumStatus.INFEASIBLE, Sense.MINIMISE, None, None, math.inf, Basis.EXACT, evidence=reason)
@@ -187,56 +176,12 @@ class Optimiser:
         for start in starts:
             _check_start(start, self.network)
             search.incumbent.offer(start)
-        name, why = ("milp", "auto") if options.engine == "auto" else (options.engine, "as requested")
-        report = _examined(search, name)
-        return _concluded(search, report, f"{name} ({why})")
+        return _concluded(search, *examine(search))
 
 
 def _check_start(start: Start, network: Network) -> None:
     if len(start) != network.size_in:
         raise InputError(f"a starting point needs {network.size_in} numbers, one for each input, found {len(start)}")
-
-
-def _examined(search: Search, name: str) -> Report:
-    """Try what is cheap, then let the engine work; Ctrl-C keeps what was found."""
-    try:
-        if search.beaten:
-            return Report()
-        if not search.is_finished:
-            _first_points(search)
-        if search.is_finished:
-            return Report(evidence=("rounding-safe bounds decide",) if not search.beaten else ())
-        search.report()
-        report = OPTIMISERS[name](search)
-        return _settled(search, report) if search.options.engine == "auto" else report
-    except KeyboardInterrupt:
-        return Report("interrupted")
-
-
-def _settled(search: Search, report: Report) -> Report:
-    """Ask Z3 about a small problem that a solver's tolerance left open: sets that touch, or strict conditions."""
-    small = search.problem.bounds.unstable <= FEW_UNSTABLE
-    if report.reason or search.is_finished or not small or not Z3Backend.is_installed():
-        return report
-    own, within = search.deadline, search.deadline.within(CROSS_CHECK_SECONDS)
-    search.deadline = within
-    try:
-        exact = optimise_with_smt(search)
-    finally:
-        search.deadline = own
-    return Report(exact.reason, report.evidence + exact.evidence)
-
-
-def _first_points(search: Search) -> None:
-    """Look for a point to begin with: among samples, or by the falsifier where that fails."""
-    search.try_samples()
-    conjunctions: tuple[Conjunction, ...] = tuple(dict.fromkeys(item.case.conjunction for item in search.open_cases))
-    if search.incumbent.point is None and () not in conjunctions:
-        within = search.deadline.within(min(FALSIFIER_SECONDS, FALSIFIER_SHARE * search.options.timeout))
-        region = Region(search.problem.domain, conjunctions)
-        point = falsify(search.problem.network, region, within, search.options.seed, rounds=0)
-        if point is not None:
-            search.incumbent.offer(point)
 
 
 def _concluded(search: Search, report: Report, engine: str) -> Optimum:

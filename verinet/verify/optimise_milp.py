@@ -13,12 +13,11 @@ from functools import cached_property
 
 import numpy as np
 
-from verinet.encode import Lowered, fix_pattern, lower_programme
+from verinet.encode import Lowered, fix_pattern, linear_row, lower_programme
 from verinet.errors import SolverError
 from verinet.numeric import CLAIM_TOLERANCE, FloatArray, IntArray, float_up
 from verinet.program import Outcome, Programme, Progress, SolveOptions, Status
 from verinet.solve import HighsBackend, Z3Backend, choose
-from verinet.verify.epigraph import linear_row
 from verinet.verify.objectives import Case
 from verinet.verify.optimum import Basis
 from verinet.verify.prepared import MARGINS

@@ -160,7 +160,7 @@ class OptimiseOptions:
     Parameters
     ----------
     engine : str
-        ``auto`` or one of `verinet.verify.optimise.OPTIMISERS`.
+        ``auto`` or one of `verinet.verify.optimisers.OPTIMISERS`.
     solver : str
         Backend of the milp engine: ``auto``, ``gurobi`` or ``highs``.
     timeout : float
@@ -168,6 +168,10 @@ class OptimiseOptions:
     threads : int
         Zero means all cores.
     seed : int
+    started : float or None
+        When the timeout begins to count, on the clock of `time.monotonic`; None for when the search is called.
+    memory : float or None
+        Most memory that the process may hold while the branch engine searches, in MiB; None for no limit.
     absolute_gap, relative_gap : float
         The search ends when the gap is at most the larger of the first and the second times the value. A solver's
         claim may leave its tolerance on top.
@@ -185,6 +189,8 @@ class OptimiseOptions:
     absolute_gap: float = 1e-6
     relative_gap: float = 1e-6
     polish: bool = True
+    started: float | None = None
+    memory: float | None = None
     on_progress: Callable[[OptimumProgress], None] = field(default=lambda _: None)
 
     def negated(self) -> "OptimiseOptions":

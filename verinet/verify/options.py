@@ -50,7 +50,7 @@ class VerifyOptions:
     Parameters
     ----------
     engine : str
-        ``auto``, ``branch``, ``milp`` or ``smt``.
+        ``auto``, ``branch``, ``phase``, ``milp`` or ``smt``.
     solver : str
         Backend of the milp engine: ``auto``, ``gurobi`` or ``highs``.
     timeout : float
@@ -58,7 +58,7 @@ class VerifyOptions:
     started : float or None
         When they begin to count, on the clock of `time.monotonic`; None for when the verifier is called.
     memory : float or None
-        Most memory that the process may hold while the branch engine searches, in MiB; None for no limit.
+        Most memory that the process may hold while the branch or the phase engine searches, in MiB; None for no limit.
     threads : int
         Of the search and of the solver; zero means all cores.
     seed : int

@@ -7,6 +7,7 @@ optimised slopes for the conjunctions, for every neuron, then splitting. The fal
 look for a counterexample on the way.
 """
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
@@ -18,16 +19,20 @@ from threadpoolctl import threadpool_limits
 from verinet.bounds import InputSet, NetworkBounds, bound_network
 from verinet.bounds.columns import Columns, improve_columns, make_columns, prepare_columns
 from verinet.bounds.kernels import BLOCK, Work, bound_node, make_work
-from verinet.bounds.root import copy_work, improve_bounds
+from verinet.bounds.root import copy_work, finished, improve_bounds
 from verinet.bounds.tape import Tape
 from verinet.model import Input, Network, Region, evaluate
 from verinet.numeric import FloatArray, IntArray
 from verinet.verify.atoms import atom_bounds, refuted_by
-from verinet.verify.branch import _prepare, _Search, thread_count
+from verinet.verify.box_search import thread_count
 from verinet.verify.falsify import Falsifier, Target
 from verinet.verify.finding import Finding, Outlook
+from verinet.verify.memory import MemoryCeiling
 from verinet.verify.milp import close_with_milp
 from verinet.verify.options import Deadline, VerifyOptions
+from verinet.verify.region_tape import RegionTape as _Search
+from verinet.verify.region_tape import prepare as _prepare
+from verinet.verify.standing import Standing
 from verinet.verify.watch import Watch
 
 __all__ = ["search_with_phases"]
@@ -47,8 +52,17 @@ CANDIDATES = 4
 BALANCE = 0.1
 """How much the better half of a split counts, beside the worse."""
 
-LARGEST_ASIDE = 256
-"""Domains with nothing left to split that are kept for the end."""
+LARGEST_MULTIPLIER = float(np.finfo(np.float32).max)
+"""Multipliers are kept in single precision: a warm start need not be exact."""
+
+LITTLE = 1e-3
+"""What a ReLU counts for whose lower line is in use, beside one whose upper line is."""
+
+REPORT_SECONDS = 0.1
+"""How often progress is reported."""
+
+KERNEL_MEMORY = 24 * 2**20
+"""Bytes that kernels take when they are first called."""
 
 MOST_CONFIRMED = 4
 """Minimisers of one round that exact evaluation is spent on."""
@@ -174,7 +188,7 @@ class _Worker:
         columns, count = self.columns, len(domains)
         self.load(domains)
         self.looked += count
-        left = improve_columns(self.tape, self.work, columns, self.last, count, steps, rate, 0.0, True)
+        left = improve_columns(self.tape, self.work, columns, self.last, count, steps, rate, 0.0, True, False)
         bound = columns.bound[:count]
         self.done += float((0.5 ** domains.depth[bound > 0.0]).sum())
         # Refuted columns may stand among those of the last pass.
@@ -186,23 +200,24 @@ class _Worker:
         return replace(
             domains.take(owner),
             slope=columns.slope[:, column].T.astype(np.float32),
-            multiplier=columns.multiplier[:, column].T.astype(np.float32),
+            multiplier=np.minimum(columns.multiplier[:, column].T, LARGEST_MULTIPLIER).astype(np.float32),
             weight=columns.weight[:rows, column].T.copy(),
             bound=bound[owner].copy(),
             choice=self._choices(column),
         )
 
     def _choices(self, column: IntArray) -> IntArray:
-        """Rank ReLUs by what their relaxation gives away: at the minimiser, and at most."""
+        """Rank ReLUs by what the intercepts of their upper lines cost the bound.
+
+        Source: Bunel et al., Branch and bound for piecewise linear neural network verification (JMLR 2020).
+        """
         columns = self.columns
         v = columns.coefficient[columns.entry][:, column]
-        z = columns.value[columns.source][:, column]
-        intercept = columns.intercept[:, column]
-        relu = np.maximum(z, 0.0)
-        above = columns.steep[:, column] * z + intercept - relu
-        gap = np.where(v < 0.0, -v * above, v * (relu - columns.slope[:, column] * z))
         undecided = (columns.lower[:, column] < 0.0) & (columns.upper[:, column] > 0.0)
-        score = np.where(undecided, np.sqrt(np.maximum(gap, 0.0) * np.abs(v) * intercept), -1.0)
+        # Weights so large that products overflow are ranked first, whatever they are.
+        with np.errstate(all="ignore"):
+            worth = columns.intercept[:, column] * np.maximum(-v, LITTLE * v)
+        score = np.where(undecided, np.nan_to_num(worth, nan=np.inf, posinf=np.inf), -1.0)
         best = np.argsort(-score, axis=0, kind="stable")[:CANDIDATES]
         chosen = np.where(np.take_along_axis(score, best, axis=0) >= 0.0, best, -1)
         padded = np.full((CANDIDATES, len(column)), -1, dtype=np.int64)
@@ -232,7 +247,7 @@ class _Worker:
         for i in range(0, len(halves), BLOCK):
             part = halves.take(slice(i, i + BLOCK))
             self.load(part)
-            improve_columns(self.tape, self.work, self.columns, self.last, len(part), 1, RATE, 0.0, False)
+            improve_columns(self.tape, self.work, self.columns, self.last, len(part), 1, RATE, 0.0, False, False)
             value[i : i + BLOCK] = self.columns.bound[: len(part)]
         pairs = np.minimum(value.reshape(len(parents), options, 2), 0.0)
         worth = pairs.min(axis=2) + BALANCE * pairs.max(axis=2)
@@ -284,14 +299,86 @@ def _seeded(search: _Search, bounds: NetworkBounds) -> Work:
     work = make_work(tape)
     for name, start, size in zip(_tape_order(search.network), tape.start, tape.size, strict=False):
         interval = bounds.intervals[name]
-        work.lower[start : start + size] = interval.lower
-        work.upper[start : start + size] = interval.upper
-    for j in range(len(tape.kind) - 1):
+        # What overflowed to NaN is not known.
+        work.lower[start : start + size] = np.nan_to_num(interval.lower, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+        work.upper[start : start + size] = np.nan_to_num(interval.upper, nan=np.inf, posinf=np.inf, neginf=-np.inf)
+    # The atoms' own node too: its reach says what rounding may change when atoms are combined.
+    for j in range(len(tape.kind)):
         bound_node(tape, work, j, True)
     return work
 
 
-def search_with_phases(network: Network, region: Region, options: VerifyOptions, deadline: Deadline) -> Finding:
+@dataclass(eq=False)
+class _Run:
+    """A search between rounds: what limits and reports are about."""
+
+    search: _Search
+    memory: MemoryCeiling
+    standing: Standing
+    numbers: Sequence[int]
+    """Which conjunctions of the question are searched."""
+    workers: Sequence[_Worker] = ()
+    next_report: float = 0.0
+
+    def note(self) -> None:
+        """Look at what is open, while no thread is at work, and now and then say it."""
+        parts = [part for worker in self.workers for part in (*worker.stack.parts, *worker.aside) if len(part)]
+        self.standing = replace(self.standing, parts=parts)
+        if time.monotonic() >= self.next_report:
+            self.search.options.on_progress(f"{self.report()}, bound {self.standing.bound:.4g}")
+            self.next_report = time.monotonic() + REPORT_SECONDS
+
+    def report(self) -> str:
+        """Say how far the search was at the last look."""
+        deepest = max((worker.deepest for worker in self.workers), default=0)
+        return self.standing.report(_looked(self.workers), deepest)
+
+    def open(self, reason: str) -> Finding:
+        """Give up, naming the worst domain that is left."""
+        bound, worst = self.standing.bound, self.standing.worst()
+        known = np.isfinite(bound)
+        words = [self.report(), f"the best bound is {bound:.6g}, above 0 is needed" if known else "no bound yet"]
+        if worst is not None:
+            worst = replace(worst, case=self.numbers[worst.case])
+            words.append(f"the worst domain left is {worst}")
+        return Finding(
+            Outlook.OPEN, reason=f"{reason} ({'; '.join(words)})", bound=float(bound) if known else None, box=worst
+        )
+
+    def out_of_time(self) -> Finding:
+        return replace(self.open("the time limit was reached"), timed_out=True)
+
+    def out_of_memory(self) -> Finding:
+        limit = self.search.options.memory
+        words = "all that the machine gives" if limit is None else f"{limit:g} MiB"
+        return replace(self.open(f"the memory limit was reached ({words})"), exhausted=True)
+
+    def is_late(self) -> bool:
+        return self.search.deadline.passed
+
+    def has_room(self, threads: int, sets: int, more: int = 0) -> bool:
+        """Return whether there is memory for so many sets of columns in each thread, a round's domains, and more."""
+        tape = self.search.tape
+        numbers = np.dtype(np.float64).itemsize * BLOCK
+        # Bounds, slopes, lines, multipliers and moments of each ReLU, values and coefficients of each entry.
+        columns = numbers * (13 * _relus(tape) + 2 * tape.total + 2 * int(tape.size.max()))
+        # Halves of all candidates in some copies, and what ranks them.
+        domains = 2 * numbers * CANDIDATES * _relus(tape)
+        return self.memory.has_room(threads * (sets * columns + domains) + more)
+
+
+def _relus(tape: Tape) -> int:
+    """Return how many ReLUs there are."""
+    return int(tape.size[tape.floor == 0.0].sum())
+
+
+def search_with_phases(
+    network: Network,
+    region: Region,
+    options: VerifyOptions,
+    deadline: Deadline,
+    bounds: NetworkBounds | None = None,
+) -> Finding:
     """Decide a region by splitting ReLUs.
 
     Parameters
@@ -300,15 +387,26 @@ def search_with_phases(network: Network, region: Region, options: VerifyOptions,
     region : Region
     options : VerifyOptions
     deadline : Deadline
+    bounds : NetworkBounds or None
+        Of the region, where somebody has them; otherwise the search begins with intervals and tightens them itself.
 
     Returns
     -------
     Finding
         REFUTED means that rounding-safe bounds exclude every conjunction on every domain of a subdivision by the
-        phases of ReLUs. FOUND is confirmed exactly. Types and L1 balls count by their box, conditions as atoms.
+        phases of ReLUs. FOUND is confirmed exactly. Types and L1 balls count by their box, conditions as atoms. OPEN
+        carries the worst domain that is left, and the bound of its violation. The user's interrupt ends the search,
+        and is a reason like any other.
     """
-    bounds = bound_network(network, InputSet.of(region.domain))
-    open_cases = [case for case in region.unsafe if not (case and refuted_by(case, atom_bounds(bounds, case)))]
+    first_steps = 0
+    if bounds is None:
+        # Intervals of the inputs' box know nothing of L1 balls.
+        relaxed = bool(region.domain.balls)
+        first_steps = 0 if relaxed else 1
+        bounds = bound_network(network, InputSet.of(region.domain), relaxed=relaxed)
+    known = [atom_bounds(bounds, case) if case else np.full(1, -np.inf) for case in region.unsafe]
+    remain = [not (case and refuted_by(case, lower)) for case, lower in zip(region.unsafe, known, strict=True)]
+    open_cases = [case for case, remains in zip(region.unsafe, remain, strict=True) if remains]
     if not open_cases:
         evidence = (f"rounding-safe bounds refuted {len(region.unsafe)} case(s) at once",)
         return Finding(Outlook.REFUTED, evidence=evidence, unstable=bounds.unstable)
@@ -316,25 +414,49 @@ def search_with_phases(network: Network, region: Region, options: VerifyOptions,
         return Finding(Outlook.OPEN, reason="a case without conditions holds anywhere; the falsifier finds a point")
     region = replace(region, unsafe=tuple(open_cases))
     search = _prepare(network, region, open_cases, bounds, options, deadline)
+    numbers = np.flatnonzero(remain).tolist()
+    best = min(float(known[k].max()) for k in numbers)
+    run = _Run(search, MemoryCeiling(options.memory), Standing(cases=len(open_cases), known=best), numbers)
     count = thread_count(options.threads)
-    with ThreadPoolExecutor(count) as pool, threadpool_limits(limits=1, user_api="blas"):
-        found = _stages(search, bounds, pool, count)
+    pool = ThreadPoolExecutor(count)
+    try:
+        with threadpool_limits(limits=1, user_api="blas"):
+            found = _stages(run, bounds, pool, count, first_steps)
+    except KeyboardInterrupt:
+        found = replace(run.open("interrupted"), interrupted=True)
+    except MemoryError:
+        found = run.out_of_memory()
+    finally:
+        # Kernels cannot be stopped: when time is up they end on their own, with nobody waiting for them.
+        pool.shutdown(wait=False, cancel_futures=True)
     return replace(found, unstable=bounds.unstable)
 
 
-def _stages(search: _Search, bounds: NetworkBounds, pool: Executor, count: int) -> Finding:
+def _stages(run: _Run, bounds: NetworkBounds, pool: Executor, count: int, first_steps: int) -> Finding:
+    search = run.search
     tape, options = search.tape, search.options
+    # Columns stand there twice while the root's are tightened; the buffers of passes are no larger than one set.
+    if not run.has_room(count, 3, KERNEL_MEMORY):
+        return run.out_of_memory()
     first = _seeded(search, bounds)
     works = [first, *(copy_work(tape, first) for _ in range(count - 1))]
     minimisers = _Minimisers.over(search)
     falsifier = Falsifier(search.network, search.region, options.seed + 1)
-    watch = Watch(falsifier, len(tape.weights), options.falsify)
-    for steps, quota in STAGES:
-        if steps and not improve_bounds(tape, works, steps, pool, lambda: search.deadline.passed, options.on_progress):
-            return Finding(Outlook.OPEN, reason="the time limit was reached", timed_out=True)
+    samples = np.dtype(np.float64).itemsize * falsifier.samples * tape.total
+    watch = Watch(falsifier, len(tape.weights), options.falsify and run.memory.has_room(samples))
+    for number, (steps, quota) in enumerate(STAGES):
+        steps = steps if number else max(steps, first_steps)
+        if steps and not improve_bounds(tape, works, steps, pool, run.is_late, options.on_progress):
+            return run.out_of_time()
+        if not run.has_room(count, 1):
+            return run.out_of_memory()
         workers = [_Worker(tape, work, make_columns(tape, work)) for work in works]
-        workers[0].stack.push(workers[0].bound(_roots(search, workers[0]), CASE_STEPS, CASE_RATE))
-        found = _rounds(search, workers, minimisers, watch, pool, quota)
+        roots = _roots(search, workers[0])
+        bounded = pool.submit(lambda: workers[0].stack.push(workers[0].bound(roots, CASE_STEPS, CASE_RATE)))  # noqa: B023
+        if not finished([bounded], run.is_late):
+            return run.out_of_time()
+        run.workers = workers
+        found = _rounds(run, minimisers, watch, pool, quota)
         if found is not None:
             return found
     raise AssertionError("the last stage has no quota")
@@ -361,17 +483,11 @@ def _roots(search: _Search, worker: _Worker) -> _Domains:
     )
 
 
-def _rounds(
-    search: _Search,
-    workers: Sequence[_Worker],
-    minimisers: _Minimisers,
-    watch: Watch,
-    pool: Executor,
-    quota: float,
-) -> Finding | None:
+def _rounds(run: _Run, minimisers: _Minimisers, watch: Watch, pool: Executor, quota: float) -> Finding | None:
     """Branch until all is refuted, a point is found or a limit is met; None if the quota of domains is used up."""
-    cases = len(search.cases.first) - 1
+    search, workers = run.search, run.workers
     while True:
+        run.note()
         point = minimisers.check(workers)
         if point is not None:
             return Finding(Outlook.FOUND, point, (f"found among {_looked(workers)} domains",))
@@ -381,44 +497,57 @@ def _rounds(
         point = watch.look(work, search.deadline, lambda: None)
         if point is not None:
             return Finding(Outlook.FOUND, point, (f"the falsifier found it beside {_looked(workers)} domains",))
-        if search.deadline.passed:
-            return _open(workers, cases, "the time limit was reached", timed_out=True)
+        if run.is_late():
+            return run.out_of_time()
+        if not run.has_room(len(workers), 0):
+            return run.out_of_memory()
         if _looked(workers) > quota:
             return None
         _even_out(workers)
         busy = [worker for worker in workers if len(worker.stack)]
-        list(pool.map(_Worker.branch, busy))
-        search.options.on_progress(_report(workers, cases))
+        if not finished([pool.submit(worker.branch) for worker in busy], run.is_late):
+            return run.out_of_time()
     evidence = (f"rounding-safe bounds refuted every case on {_looked(workers)} domains of ReLU phases",)
-    return _closed(search, workers, evidence)
+    return _closed(run, evidence)
 
 
-def _closed(search: _Search, workers: Sequence[_Worker], evidence: tuple[str, ...]) -> Finding:
-    """Ask a solver about the domains in which nothing is left to split: mostly linear programmes."""
-    closed = 0
-    for worker in workers:
+def _closed(run: _Run, evidence: tuple[str, ...]) -> Finding:
+    """Ask a solver about the domains in which nothing is left to split: linear programmes, but for max-pools."""
+    search, closed, left_open = run.search, 0, None
+    for worker in run.workers:
+        intervals = _by_node(search, worker.work.lower, worker.work.upper)
         for part in worker.aside:
             for k in range(len(part)):
+                phases = _phases(search, worker, part.phase[k])
                 case = search.region.unsafe[part.case[k]]
-                intervals = _intervals(search, worker, part.phase[k])
-                found = close_with_milp(search.network, search.region, case, intervals, search.options, search.deadline)
-                if found.outlook is not Outlook.REFUTED:
+                found = close_with_milp(
+                    search.network, search.region, case, intervals, phases, search.options, search.deadline
+                )
+                if found.outlook is Outlook.FOUND:
                     return found
+                left_open = found if found.outlook is Outlook.OPEN else left_open
                 closed += 1
+    if left_open is not None:
+        # Its bound would be that of one domain; ours holds for all that is left.
+        ours = run.open(f"{left_open.reason}, in a domain with nothing left to split")
+        return replace(ours, timed_out=left_open.timed_out)
     if closed:
         evidence = (*evidence, f"but for {closed} fully split domain(s), which a solver's claim closed")
     return Finding(Outlook.REFUTED, evidence=evidence)
 
 
-def _intervals(search: _Search, worker: _Worker, phase: IntArray) -> dict[str, tuple[FloatArray, FloatArray]]:
-    """Return the bounds of every node in a domain."""
-    tape, columns = search.tape, worker.columns
-    lower, upper = worker.work.lower.copy(), worker.work.upper.copy()
-    for entries in (columns.source, columns.entry):
-        lower[entries[phase > 0]] = np.maximum(lower[entries[phase > 0]], 0.0)
-        upper[entries[phase < 0]] = np.minimum(upper[entries[phase < 0]], 0.0)
-    slices = zip(_tape_order(search.network), tape.start, tape.size, strict=False)
+def _by_node(search: _Search, lower: FloatArray, upper: FloatArray) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Return the bounds of every node of the network."""
+    slices = zip(_tape_order(search.network), search.tape.start, search.tape.size, strict=False)
     return {name: (lower[a : a + n], upper[a : a + n]) for name, a, n in slices}
+
+
+def _phases(search: _Search, worker: _Worker, phase: IntArray) -> dict[str, IntArray]:
+    """Return the split sides of every node that a ReLU reads."""
+    side = np.zeros(search.tape.total, dtype=np.int64)
+    side[worker.columns.source] = phase
+    slices = zip(_tape_order(search.network), search.tape.start, search.tape.size, strict=False)
+    return {name: side[a : a + n] for name, a, n in slices if side[a : a + n].any()}
 
 
 def _tape_order(network: Network) -> list[str]:
@@ -435,20 +564,3 @@ def _even_out(workers: Sequence[_Worker]) -> None:
 
 def _looked(workers: Sequence[_Worker]) -> int:
     return sum(worker.looked for worker in workers)
-
-
-def _report(workers: Sequence[_Worker], cases: int) -> str:
-    left = sum(len(worker.stack) for worker in workers)
-    done = sum(worker.done for worker in workers) / cases
-    deepest = max(worker.deepest for worker in workers)
-    return f"{_looked(workers)} domains, {left} open, depth {deepest}, {done:.2%} done, bound {_bound(workers):.4g}"
-
-
-def _bound(workers: Sequence[_Worker]) -> float:
-    parts = [part for worker in workers for part in (*worker.stack.parts, *worker.aside)]
-    return min((float(part.bound.min()) for part in parts), default=0.0)
-
-
-def _open(workers: Sequence[_Worker], cases: int, reason: str, *, timed_out: bool = False) -> Finding:
-    report = _report(workers, cases)
-    return Finding(Outlook.OPEN, reason=f"{reason} ({report})", timed_out=timed_out, bound=_bound(workers))

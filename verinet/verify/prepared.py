@@ -9,16 +9,18 @@ from functools import cached_property
 import numpy as np
 
 from verinet.bounds import InputSet, NetworkBounds, bound_network
-from verinet.encode import Lowered, QueryProgramme, encode_query, lower_programme
-from verinet.model import Atom, Conjunction, Domain, Network, evaluate
+from verinet.encode import Lowered, QueryProgramme, add_atoms, encode_query, lower_programme
+from verinet.model import Atom, Conjunction, Domain, Network, evaluate, evaluate_exact
 from verinet.numeric import FloatArray, float_down
 from verinet.program import Programme, ProgrammeBuilder
 from verinet.verify.atoms import atom_bounds, refuted_by
-from verinet.verify.epigraph import add_atoms, add_objective
+from verinet.verify.epigraph import add_objective
 from verinet.verify.falsify import SearchSpace
 from verinet.verify.objectives import Case, Objective, shifted
 
 __all__ = ["MARGINS", "Problem"]
+
+Point = tuple[Fraction, ...]
 
 MARGINS = (Fraction(1, 10**9), Fraction(1, 10**7), Fraction(1, 10**5))
 """By how much atoms are tightened, one after another, until an exact point is found: just beyond the tolerances of
@@ -43,6 +45,7 @@ class Problem:
     seed: int = 0
     _lowered: dict[Conjunction, Lowered] = field(default_factory=dict, init=False, repr=False)
     _refuted: dict[Conjunction, bool] = field(default_factory=dict, init=False, repr=False)
+    _exact_samples: dict[int, tuple[Point, Point] | None] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def bounds(self) -> NetworkBounds:
@@ -65,6 +68,14 @@ class Problem:
         """Some points near the domain, and the network's float outputs there."""
         x = self.space.starts(np.random.default_rng(self.seed))
         return x, evaluate(self.network, x)
+
+    def exact_sample(self, number: int) -> tuple[Point, Point] | None:
+        """Return a sampled point, exactly in the domain, and the network's exact outputs there; None if it is not."""
+        if number not in self._exact_samples:
+            point = self.domain.nearest(self.samples[0][number].tolist())
+            inside = self.domain.contains(point)
+            self._exact_samples[number] = (point, evaluate_exact(self.network, point)) if inside else None
+        return self._exact_samples[number]
 
     def lowered(self, conjunction: Conjunction) -> Lowered:
         """Return the linear programme with binaries of the points that meet a conjunction; no objective."""

@@ -21,6 +21,9 @@ __all__ = ["Floors", "Incumbent", "OpenCase", "Report", "Search"]
 OFFERED_SAMPLES = 4
 """How many of the sampled points an exact evaluation is spent on."""
 
+GAP_SHARE = Fraction(99, 100)
+"""How much of the wanted gap separates the target from the best value: the rest is for rounding."""
+
 Point = tuple[Fraction, ...]
 
 
@@ -50,9 +53,10 @@ class Incumbent:
         if not all(map(math.isfinite, numbers)):
             return False
         exact = self.domain.nearest(numbers)
-        if not self.domain.contains(exact):
-            return False
-        outputs = evaluate_exact(self.network, exact)
+        return self.domain.contains(exact) and self.take(exact, evaluate_exact(self.network, exact))
+
+    def take(self, exact: Point, outputs: Point) -> bool:
+        """Take a point of the domain, with the network's exact outputs there, if it meets a case and is better."""
         values = [v for case in self.cases if (v := case.value(exact, outputs)) is not None]
         if not values or (self.value is not None and min(values) >= self.value):
             return False
@@ -86,8 +90,9 @@ class Floors:
 
     def __init__(self, safe: Sequence[float]) -> None:
         self.tolerance = 0.0
-        self._values = {basis: np.full(len(safe), -np.inf) for basis in Basis}
-        self._values[Basis.ROUNDING_SAFE][:] = safe
+        # A few numbers: lists are quicker than arrays.
+        self._values = {basis: [-math.inf] * len(safe) for basis in Basis}
+        self._values[Basis.ROUNDING_SAFE] = list(safe)
 
     def add(self, number: int, bound: float, basis: Basis, tolerance: float = 0.0) -> None:
         """Add a bound of one case; `tolerance` is what it may still be off by."""
@@ -96,7 +101,7 @@ class Floors:
 
     def withdraw(self, basis: Basis) -> None:
         """Forget every bound of a kind."""
-        self._values[basis][:] = -np.inf
+        self._values[basis] = [-math.inf] * len(self._values[basis])
         self.tolerance = 0.0
 
     @property
@@ -115,13 +120,13 @@ class Floors:
         """Return the bound, were one case's at least this."""
         best = self._best(*Basis)
         best[number] = max(best[number], bound)
-        return float(best.min(initial=math.inf))
+        return min(best, default=math.inf)
 
-    def _best(self, *bases: Basis) -> FloatArray:
-        return np.asarray(np.max([self._values[basis] for basis in bases], axis=0))
+    def _best(self, *bases: Basis) -> list[float]:
+        return [max(bounds) for bounds in zip(*(self._values[basis] for basis in bases), strict=True)]
 
     def _least(self, *bases: Basis) -> float:
-        return float(self._best(*bases).min(initial=math.inf))
+        return min(self._best(*bases), default=math.inf)
 
 
 @dataclass(frozen=True)
@@ -171,13 +176,13 @@ class Search:
     @cached_property
     def open_cases(self) -> tuple[OpenCase, ...]:
         """The cases that bounds leave open, the most promising first."""
-        least: dict[Objective, float] = {}
-        found = []
+        found: list[OpenCase] = []
         for case in self.cases:
-            if not self.problem.refuted(case.conjunction):
-                if case.objective not in least:
-                    least[case.objective] = self.problem.least(case.objective)
-                found.append(OpenCase(case, least[case.objective]))
+            if self.problem.refuted(case.conjunction):
+                continue
+            # Cases of one region share their objective; comparing its numbers would take longer than this question.
+            known = found and found[-1].case.objective is case.objective
+            found.append(OpenCase(case, found[-1].bound if known else self.problem.least(case.objective)))
         return tuple(sorted(found, key=lambda item: item.bound))
 
     @property
@@ -192,6 +197,22 @@ class Search:
         known = [v for v in (self.cutoff, self.incumbent.value) if v is not None]
         return min(known) if known else None
 
+    @property
+    def wanted_gap(self) -> float:
+        """The gap at which the search ends; infinite without a value."""
+        value = self.incumbent.value
+        if value is None:
+            return math.inf
+        return max(self.options.absolute_gap, self.options.relative_gap * abs(float(value)))
+
+    @property
+    def target(self) -> Fraction | None:
+        """Only points below this would change the result: better than the best by nearly the wanted gap."""
+        value = self.incumbent.value
+        near = None if value is None else value - GAP_SHARE * Fraction(self.wanted_gap)
+        known = [v for v in (self.cutoff, near) if v is not None]
+        return min(known) if known else None
+
     @cached_property
     def floors(self) -> Floors:
         """Bounds of the open cases, in their order."""
@@ -203,8 +224,7 @@ class Search:
         value, bound = self.incumbent.value, self.floors.bound
         if value is None:
             return False
-        wanted = max(self.options.absolute_gap, self.options.relative_gap * abs(float(value)))
-        return bound >= value or gap_of(value, bound) <= wanted + self.floors.tolerance
+        return bound >= value or gap_of(value, bound) <= self.wanted_gap + self.floors.tolerance
 
     @property
     def is_hopeless(self) -> bool:
@@ -233,7 +253,9 @@ class Search:
                 value = np.where(_float_rows(atom, x, y) <= 0, value, np.inf)
             best = np.minimum(best, value)
         for k in np.argsort(best, kind="stable")[:OFFERED_SAMPLES]:
-            if np.isfinite(best[k]) and self.incumbent.offer(x[k]):
+            known = self.problem.exact_sample(int(k)) if np.isfinite(best[k]) else None
+            # The incumbent's domain has the conditions as they were given: they say the same.
+            if known is not None and self.incumbent.take(*known):
                 return
 
 

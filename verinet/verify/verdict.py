@@ -6,7 +6,7 @@ from enum import Enum
 from fractions import Fraction
 
 from verinet.numeric import FloatArray
-from verinet.verify.finding import OpenBox
+from verinet.verify.finding import OpenBox, OpenPhases
 
 __all__ = ["Answer", "Interrupted", "Level", "Replay", "ReplayedPoint", "Verdict", "Witness"]
 
@@ -88,8 +88,8 @@ class Verdict:
         Whether the time limit is the reason.
     bound : float or None
         The worst claimed lower bound of the distance to violation over all that is left open; positive would refute.
-    box : OpenBox or None
-        The worst part of the query's domain that is left open, where the engine splits it.
+    box : OpenBox or OpenPhases or None
+        The worst part of the query's domain that is left open, where the engine splits it: a box, or phases of ReLUs.
     seconds : float
     """
 
@@ -101,7 +101,7 @@ class Verdict:
     reason: str = ""
     timed_out: bool = False
     bound: float | None = None
-    box: OpenBox | None = None
+    box: OpenBox | OpenPhases | None = None
     seconds: float = 0.0
 
     def __post_init__(self) -> None:

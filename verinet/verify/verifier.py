@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 
 from verinet.bounds import InputSet, bound_network
 from verinet.errors import InputError
-from verinet.model import Domain, Monotone, Network, Property, Query, Reduction, Region, reduce_property
+from verinet.model import Affine, Domain, Monotone, Network, Property, Query, Reduction, Region, reduce_property
 from verinet.solve import Z3Backend, get
+from verinet.verify.cold_start import COMPILED_ENGINES, search_when_compiled
 from verinet.verify.derivative import derivative_range
 from verinet.verify.falsify import falsify, sample
 from verinet.verify.finding import Finding, Outlook
@@ -39,6 +41,9 @@ FALSIFIER_ROUNDS = {"branch": 0}
 WATCHFUL = frozenset({"phase"})
 """Engines that need no falsifier before them: theirs begins once cheap bounds have said where to look."""
 
+MOST_UNSTABLE_FOR_Z3, MOST_PRODUCTS_FOR_Z3 = 60, 20_000
+"""Unstable neurons, and products of one evaluation, beyond which Z3 decides nothing in some seconds."""
+
 Engine = Callable[[Network, Region, VerifyOptions, Deadline], Finding]
 
 
@@ -46,22 +51,8 @@ def _smt_engine(network: Network, region: Region, options: VerifyOptions, deadli
     return search_with_smt(network, region, deadline)
 
 
-def _branch_engine(network: Network, region: Region, options: VerifyOptions, deadline: Deadline) -> Finding:
-    # The compiler behind the kernels takes a while to import; an easy question does not need it.
-    from verinet.verify.cold_start import search_when_compiled
-
-    return search_when_compiled(network, region, options, deadline)
-
-
-def _phase_engine(network: Network, region: Region, options: VerifyOptions, deadline: Deadline) -> Finding:
-    from verinet.verify.phase import search_with_phases
-
-    return search_with_phases(network, region, options, deadline)
-
-
 ENGINES: Mapping[str, Engine] = {
-    "branch": _branch_engine,
-    "phase": _phase_engine,
+    **{name: partial(search_when_compiled, name) for name in COMPILED_ENGINES},
     "milp": search_with_milp,
     "smt": _smt_engine,
 }
@@ -270,7 +261,12 @@ def _examined(task: _Task, name: str, region: Region) -> Finding:
     if task.deadline.passed:
         return Finding(Outlook.OPEN, reason="the time limit was reached", timed_out=True)
     finding = ENGINES[name](task.searched, region, task.options, task.deadline)
-    if finding.outlook is Outlook.OPEN and not finding.cut_short and name != "smt" and Z3Backend().is_installed():
+    if (
+        finding.outlook is Outlook.OPEN
+        and not finding.cut_short
+        and name != "smt"
+        and _has_z3_a_chance(task, finding.unstable or 0)
+    ):
         task.options.on_progress("too close for a floating-point solver: asking Z3")
         within = task.deadline.within(task.options.cross_check_seconds)
         exact = search_with_smt(task.searched, region, within)
@@ -278,6 +274,14 @@ def _examined(task: _Task, name: str, region: Region) -> Finding:
             # Its own `unstable` is None: Z3 alone decided this region, so asking it again would be no second opinion.
             return exact
     return finding
+
+
+def _has_z3_a_chance(task: _Task, unstable: int) -> bool:
+    """Return whether Z3 may decide a region within the seconds that it gets."""
+    affine = [node.op for node in task.searched.nodes if isinstance(node.op, Affine)]
+    products = sum(m.size_out * m.longest_row for op in affine for m in op.maps)
+    is_small = products <= MOST_PRODUCTS_FOR_Z3 and unstable <= MOST_UNSTABLE_FOR_Z3
+    return is_small and Z3Backend().is_installed()
 
 
 def _occupied(task: _Task) -> bool | None:
@@ -307,7 +311,7 @@ def _confirmed(task: _Task, engine: str, evidence: tuple[str, ...], unstable: in
     if not occupied:
         return task.verdict(Answer.VACUOUS, engine, evidence=("the input domain holds no point",))
     verdict = task.verdict(Answer.VERIFIED, engine, level=Level.CLAIMED, evidence=evidence)
-    if unstable is None or unstable > task.options.cross_check_neurons or not Z3Backend().is_installed():
+    if unstable is None or unstable > task.options.cross_check_neurons or not _has_z3_a_chance(task, unstable):
         return verdict
     task.options.on_progress("cross-checking with Z3")
     within = task.deadline.within(task.options.cross_check_seconds)
