@@ -297,6 +297,7 @@ def _minimise(tape: Any, work: Any, columns: Any, count: int) -> None:
 def _push_dense(tape: Any, work: Any, columns: Any, m: int, start: int, count: int, found: int) -> None:
     """Add ``W[alive] @ value`` of the slice that a dense map reads."""
     width, source, at = tape.map_width[m], tape.map_source[m], tape.map_weights[m]
+    work.cost[0] += float(found * width * count)
     if count <= FEW:
         # A call for a matrix product would take longer than the product.
         for r in range(count):
@@ -365,6 +366,7 @@ def _push_patches(tape: Any, work: Any, columns: Any, m: int, start: int, count:
             else:
                 patch[k] = 0.0
         product = work.gathered[: here * count].reshape((here, count))
+        work.cost[0] += float(here * window * count)
         np.dot(work.alive_weights[: here * window].reshape((here, window)), patch, product)
         for n in range(here):
             i = start + work.alive[n] * positions + p

@@ -310,10 +310,9 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
             if not refuted:
                 if size == 1:
                     weights[0] = 1.0
-                better = _improved(tape, work, cases, columns, case, weights)
-                refuted = better > 0.0
                 # Weights add up to one, so a combination of the rows is no larger than the largest of them.
-                value = max(value, better)
+                value = max(value, _improved(tape, work, cases, columns, case, weights))
+                refuted = value > 0.0
             if refuted:
                 solved[case] = 1
                 continue

@@ -87,11 +87,12 @@ class _Task:
         if options.solver != "auto":
             # An unknown name is a mistake even when no solver turns out to be needed.
             get(options.solver)
-        now = time.monotonic() if options.started is None else options.started
+        now = time.monotonic()
+        began = now if options.started is None else options.started
         # A region whose box is crossed holds no point; bounds over it would mean nothing.
         regions = tuple(r for r in reduction.query.regions if not r.domain.has_empty_box)
         live = replace(reduction, query=replace(reduction.query, regions=regions))
-        return cls(network, live, options, Deadline(now + options.timeout), now)
+        return cls(network, live, options, Deadline(began + options.timeout), now)
 
     @property
     def searched(self) -> Network:

@@ -42,7 +42,7 @@ class Watch:
     def look(
         self, work: float, deadline: Deadline, open_boxes: Callable[[], Boxes | None]
     ) -> tuple[Fraction, ...] | None:
-        """Sample the whole domain and the open boxes by turns, once the search has had its share.
+        """Start anew in the whole domain, or sample the open boxes, by turns, once the search has had its share.
 
         Parameters
         ----------
@@ -61,4 +61,6 @@ class Watch:
         self.due = work + self.ratio * self.falsifier.evaluations * self.evaluation
         self.ratio = min(LAST_RATIO, self.ratio * RATIO_GROWTH)
         self.turns += 1
-        return self.falsifier.round(deadline, open_boxes() if self.turns % 2 else None)
+        boxes = None if self.turns % 2 else open_boxes()
+        # In the whole domain a few random points, each followed downhill, find more than the best of many do.
+        return self.falsifier.start(deadline) if boxes is None else self.falsifier.round(deadline, boxes)
