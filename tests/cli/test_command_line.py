@@ -332,7 +332,8 @@ def test_a_time_limit_counts_from_the_start_of_the_process(tmp_path: Path, hard:
     assert verdict["timed_out"]
     assert verdict["bound"] < verdict["needed_bound"] == 0
     assert len(verdict["open_box"]["lower"]) == len(verdict["open_box"]["upper"]) == 8
-    assert 2.9 < verdict["seconds"] < 4
+    # The verdict's own seconds leave out what the process took before: the limit counts it.
+    assert 0 < verdict["seconds"] < 3
 
 
 @pytest.mark.usefixtures("_compiled")

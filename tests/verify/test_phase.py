@@ -697,6 +697,7 @@ def test_the_watch_gives_the_falsifier_its_share(monkeypatch: pytest.MonkeyPatch
     falsifier = Falsifier(query.network, query.regions[0])
     rounds: list[object] = []
     monkeypatch.setattr(Falsifier, "round", lambda self, deadline, boxes=None: rounds.append(boxes))
+    monkeypatch.setattr(Falsifier, "start", lambda self, deadline: rounds.append(None))
     boxes = (np.zeros((1, 10)), np.ones((1, 10)))
     off = Watch(falsifier, 20, False)
     assert off.look(1e12, Deadline.after(1), lambda: boxes) is None
@@ -704,8 +705,8 @@ def test_the_watch_gives_the_falsifier_its_share(monkeypatch: pytest.MonkeyPatch
     watch = Watch(falsifier, 20, True)
     for work in (0.0, 1.0, 0.9 * falsifier.evaluations * 20, 1e9, 1e9 + 1, 1e12):
         watch.look(work, Deadline.after(1), lambda: boxes)
-    # At once, then as soon as the search has done as much as the falsifier; boxes and the whole domain by turns.
-    assert [item is boxes for item in rounds] == [True, False, True]
+    # At once, then as soon as the search has done as much as the falsifier; the whole domain and boxes by turns.
+    assert [item is boxes for item in rounds] == [False, True, False]
 
 
 def test_the_falsifier_finds_what_the_bounds_do_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ look for a counterexample on the way.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
@@ -63,6 +63,10 @@ REPORT_SECONDS = 0.1
 
 KERNEL_MEMORY = 24 * 2**20
 """Bytes that kernels take when they are first called."""
+
+MOST_ASIDE = 16
+"""Domains with nothing left to split and still open, beyond which bounds are no match for a solver: such are integer
+inputs, and inputs of very different widths."""
 
 MOST_CONFIRMED = 4
 """Minimisers of one round that exact evaluation is spent on."""
@@ -491,7 +495,7 @@ def _rounds(run: _Run, minimisers: _Minimisers, watch: Watch, pool: Executor, qu
         point = minimisers.check(workers)
         if point is not None:
             return Finding(Outlook.FOUND, point, (f"found among {_looked(workers)} domains",))
-        if not any(len(worker.stack) for worker in workers):
+        if not any(len(worker.stack) for worker in workers) or _aside(workers) > MOST_ASIDE:
             break
         work = sum(float(worker.work.cost[0]) for worker in workers)
         point = watch.look(work, search.deadline, lambda: None)
@@ -514,26 +518,43 @@ def _rounds(run: _Run, minimisers: _Minimisers, watch: Watch, pool: Executor, qu
 def _closed(run: _Run, evidence: tuple[str, ...]) -> Finding:
     """Ask a solver about the domains in which nothing is left to split: linear programmes, but for max-pools."""
     search, closed, left_open = run.search, 0, None
-    for worker in run.workers:
+    for case, worker, phase in _to_close(run):
+        if run.is_late():
+            return run.out_of_time()
         intervals = _by_node(search, worker.work.lower, worker.work.upper)
-        for part in worker.aside:
-            for k in range(len(part)):
-                phases = _phases(search, worker, part.phase[k])
-                case = search.region.unsafe[part.case[k]]
-                found = close_with_milp(
-                    search.network, search.region, case, intervals, phases, search.options, search.deadline
-                )
-                if found.outlook is Outlook.FOUND:
-                    return found
-                left_open = found if found.outlook is Outlook.OPEN else left_open
-                closed += 1
+        phases = {} if phase is None else _phases(search, worker, phase)
+        conjunction = search.region.unsafe[case]
+        found = close_with_milp(
+            search.network, search.region, conjunction, intervals, phases, search.options, search.deadline
+        )
+        if found.outlook is Outlook.FOUND:
+            return found
+        left_open = found if found.outlook is Outlook.OPEN else left_open
+        closed += 1
     if left_open is not None:
         # Its bound would be that of one domain; ours holds for all that is left.
         ours = run.open(f"{left_open.reason}, in a domain with nothing left to split")
         return replace(ours, timed_out=left_open.timed_out)
     if closed:
-        evidence = (*evidence, f"but for {closed} fully split domain(s), which a solver's claim closed")
+        evidence = (*evidence, f"but for {closed} domain(s), which a solver's claim closed")
     return Finding(Outlook.REFUTED, evidence=evidence)
+
+
+def _to_close(run: _Run) -> Iterator[tuple[int, _Worker, IntArray | None]]:
+    """Yield what bounds could not refute: fully split domains, or whole cases where there are too many of those."""
+    if _aside(run.workers) <= MOST_ASIDE:
+        for worker in run.workers:
+            for part in worker.aside:
+                for k in range(len(part)):
+                    yield int(part.case[k]), worker, part.phase[k]
+        return
+    parts = [part for worker in run.workers for part in (*worker.aside, *worker.stack.parts)]
+    for case in np.unique(np.concatenate([part.case for part in parts])):
+        yield int(case), run.workers[0], None
+
+
+def _aside(workers: Sequence[_Worker]) -> int:
+    return sum(len(part) for worker in workers for part in worker.aside)
 
 
 def _by_node(search: _Search, lower: FloatArray, upper: FloatArray) -> dict[str, tuple[FloatArray, FloatArray]]:
