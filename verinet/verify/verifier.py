@@ -238,6 +238,8 @@ def _chosen(task: _Task) -> tuple[str, str]:
         return "milp", "auto: a comparison of two inputs touches its threshold, which boxes cannot"
     moving = max(sum(low < high for low, high in zip(*r.domain.exact_box(), strict=True)) for r in task.regions)
     if moving > MOST_MOVING_INPUTS:
+        if any(r.domain.integral for r in task.regions):
+            return "milp", f"auto: {moving} inputs move, some in whole steps, which a MILP knows best"
         return "phase", f"auto: {moving} inputs move, so ReLUs are split"
     unstable = _unstable(task)
     if unstable <= FEW_UNSTABLE:
