@@ -10,6 +10,7 @@ from verinet.solve.backend import Availability, Backend, Capability, Limits
 from verinet.solve.exact import ExactOutcome, exact_values, first_violation
 from verinet.solve.gurobi import GurobiBackend
 from verinet.solve.highs import HighsBackend
+from verinet.solve.incremental import GrowingProgramme
 from verinet.solve.registry import Choice, backends, choose, get
 from verinet.solve.screening import check_numerics
 from verinet.solve.z3 import Z3Backend
@@ -20,6 +21,7 @@ __all__ = [
     "Capability",
     "Choice",
     "ExactOutcome",
+    "GrowingProgramme",
     "GurobiBackend",
     "HighsBackend",
     "Limits",

@@ -9,7 +9,7 @@ import numpy as np
 from verinet.errors import InputError
 from verinet.program import Progress
 
-__all__ = ["Budget", "Loss", "Objective", "Specification", "TrainOptions"]
+__all__ = ["AnyWidthSpecification", "Budget", "Loss", "Objective", "Skip", "Specification", "TrainOptions"]
 
 
 class Loss(Enum):
@@ -18,11 +18,15 @@ class Loss(Enum):
     HINGE = "hinge"
     ZERO_ONE = "zero_one"
     L1 = "l1"
+    EPSILON_INSENSITIVE = "epsilon_insensitive"
+    PINBALL = "pinball"
+    SQUARED = "squared"
+    LOGISTIC = "logistic"
 
     @property
     def classifies(self) -> bool:
         """Whether targets are the two classes -1 and 1."""
-        return self is not Loss.L1
+        return self in (Loss.HINGE, Loss.ZERO_ONE, Loss.LOGISTIC)
 
 
 def _check_not_negative(owner: str, **values: float | None) -> None:
@@ -45,6 +49,10 @@ class Objective:
         For the hinge and the 0/1 loss: what ``y f(x)`` must reach.
     l1, l0, unit_penalty, feature_penalty : float
         Not negative. Non-zeros are hidden and skip weights, without biases.
+    epsilon : float
+        For the epsilon-insensitive loss: the error that costs nothing, as a share of the target's range.
+    quantile : float
+        For the pinball loss: which quantile of the target is learnt, between 0 and 1.
     """
 
     loss: Loss = Loss.HINGE
@@ -53,6 +61,8 @@ class Objective:
     l0: float = 0.0
     unit_penalty: float = 0.0
     feature_penalty: float = 0.0
+    epsilon: float = 0.1
+    quantile: float = 0.5
 
     def __post_init__(self) -> None:
         _check_not_negative(
@@ -61,9 +71,12 @@ class Objective:
             l0=self.l0,
             unit_penalty=self.unit_penalty,
             feature_penalty=self.feature_penalty,
+            epsilon=self.epsilon,
         )
         if not self.margin > 0:
             raise InputError(f"the objective needs margin > 0, found margin={self.margin}")
+        if not 0 < self.quantile < 1:
+            raise InputError(f"the objective needs a quantile between 0 and 1, found quantile={self.quantile}")
 
 
 @dataclass(frozen=True)
@@ -120,14 +133,78 @@ class Specification:
         _check_not_negative("the network", positive_units=self.positive_units, negative_units=self.negative_units)
         if not (self.weight_bound > 0 and np.isfinite(self.weight_bound)):
             raise InputError(f"the network needs a finite weight_bound > 0, found weight_bound={self.weight_bound}")
-        for feature, direction in self.monotone.items():
-            if direction not in (-1, 1):
-                raise InputError(f"monotone directions are +1 or -1, found {direction} for feature {feature}")
+        _check_directions(self.monotone)
 
     @property
     def signs(self) -> tuple[int, ...]:
         """The output weight of each unit."""
         return (1,) * self.positive_units + (-1,) * self.negative_units
+
+
+class Skip(Enum):
+    """Whether inputs reach the output directly as well, and at what price."""
+
+    NONE = "none"
+    PENALISED = "penalised"
+    FREE = "free"
+
+
+@dataclass(frozen=True)
+class AnyWidthSpecification:
+    """A one-hidden-layer ReLU network of any width, and what it is trained for.
+
+    ``f(x) = c + p.x + sum over units a_k relu(w_k.x + b_k)`` minimises
+    ``mean loss + l1 * (sum over units |a_k| (||w_k||_1 + |b_k|) + ||p||_1)``, in scaled features.
+
+    Parameters
+    ----------
+    objective : Objective
+        Its `l1` is above 0. Prices of units and non-zero weights, and the budget, are for the choice among the units
+        of the optimum without them.
+    max_features_per_unit : int or None
+        None for no limit.
+    skip : Skip
+    skip_penalty : float or None
+        Of ``||p||_1`` where the skip is penalised; None for `l1`.
+    budget : Budget
+    monotone : Mapping
+        Feature index -> +1 or -1: every unit and the skip go in that direction.
+
+    References
+    ----------
+    Bengio et al. 2005; Rosset et al. 2007; Bach 2017: networks of any width as a convex problem.
+    """
+
+    objective: Objective = field(default_factory=Objective)
+    max_features_per_unit: int | None = 2
+    skip: Skip = Skip.PENALISED
+    skip_penalty: float | None = None
+    budget: Budget = field(default_factory=Budget)
+    monotone: Mapping[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_not_negative("the network", skip_penalty=self.skip_penalty)
+        if not self.objective.l1 > 0:
+            raise InputError(
+                f"training of any width needs l1 > 0, found l1={self.objective.l1}: without a price of the weights "
+                "there is always a wider network that fits the samples better, so no optimum"
+            )
+        if self.objective.loss is Loss.ZERO_ONE:
+            raise InputError("training of any width needs a convex loss, found zero_one; use hinge or logistic")
+        _check_directions(self.monotone)
+
+    @property
+    def price_of_skip(self) -> float:
+        """Of each unit of ``||p||_1``."""
+        if self.skip is not Skip.PENALISED:
+            return 0.0
+        return self.objective.l1 if self.skip_penalty is None else self.skip_penalty
+
+
+def _check_directions(monotone: Mapping[int, int]) -> None:
+    for feature, direction in monotone.items():
+        if direction not in (-1, 1):
+            raise InputError(f"monotone directions are +1 or -1, found {direction} for feature {feature}")
 
 
 @dataclass(frozen=True)

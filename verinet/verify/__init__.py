@@ -4,6 +4,7 @@ Conventions: engines *claim* that a region holds no counterexample, and every co
 evaluation before it leaves this room. A limit, an error or an odd status leaves a region open.
 """
 
+from verinet.verify.cone_search import ConeOptions, ConeResult, ConeSearch
 from verinet.verify.extremes import (
     OutputRange,
     extreme_value,
@@ -25,6 +26,9 @@ __all__ = [
     "Basis",
     "Case",
     "Change",
+    "ConeOptions",
+    "ConeResult",
+    "ConeSearch",
     "Deadline",
     "Distance",
     "Finding",

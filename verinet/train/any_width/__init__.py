@@ -1,0 +1,12 @@
+"""Exact training of one-hidden-layer networks of any width.
+
+Networks of every width are one convex problem with infinitely many columns, the units. Column generation solves it: a
+master problem over the units found so far, and the verifier as the oracle that finds better units and bounds what any
+could be worth. Features are scaled to 0..1; a unit's weights, its bias among them, have L1 norm 1.
+"""
+
+from verinet.train.any_width.family import Family, dense_family
+from verinet.train.any_width.generation import Generation, Problem, Round, generate
+from verinet.train.any_width.pricing import Pricer
+
+__all__ = ["Family", "Generation", "Pricer", "Problem", "Round", "dense_family", "generate"]

@@ -1,0 +1,241 @@
+"""From prices to a lower bound that holds for networks of every width.
+
+Prices g of the samples' outputs are dual feasible when no column of the problem is worth more than its cost: the
+constant (free), the linear skip, and every unit of L1 norm 1, however many there are. Then
+
+    sum_n omega_n loss(f_n) + lambda sum_k |a_k| + mu ||p||_1  >=  D(g)
+
+for every network f, where D adds up minus the conjugates of the samples' losses at -g. Prices that balance the free
+columns stay so when they are scaled down, and a scale of lambda over the worth of the best unit makes them feasible.
+
+Soundness: balance, conjugates and scale are computed in rational arithmetic (the logistic conjugate in float64,
+rounded down). What is trusted is the worth of the best unit: rounding-safe, or a solver's claim, as the record says.
+
+References
+----------
+Fenchel duality; FORMULATIONS of convex networks: Bengio et al. 2005, Bach 2017, Pilanci and Ergen 2020.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import scipy.linalg as sla
+
+from verinet.numeric import BoolArray, FloatArray, float_down
+from verinet.train.any_width.band import BANDS, bands_of
+from verinet.train.specification import Loss, Objective
+
+__all__ = ["DualSolution", "balance", "balance_exactly", "dual_value", "largest_scale", "make_dual"]
+
+
+@dataclass(frozen=True)
+class DualSolution:
+    """A feasible point of the dual problem: what proves a lower bound.
+
+    Parameters
+    ----------
+    prices : tuple of Fraction
+        One for each distinct sample; balanced exactly.
+    scale : Fraction
+        The scaled prices ``scale * prices`` are feasible.
+    bound : Fraction
+        The dual objective at the scaled prices.
+    worth : float
+        What the best unit is worth at the unscaled prices, at most.
+    claimed : bool
+        Whether a solver's claim stands behind `worth`.
+    """
+
+    prices: tuple[Fraction, ...]
+    scale: Fraction
+    bound: Fraction
+    worth: float
+    claimed: bool
+
+
+def balance(prices: FloatArray, free: FloatArray) -> FloatArray:
+    """Change prices a little so that they balance the free columns, up to rounding.
+
+    Parameters
+    ----------
+    prices : ndarray, shape (samples,)
+    free : ndarray, shape (samples, columns)
+    """
+    loose = np.flatnonzero(prices)
+    if not len(loose):
+        return prices
+    # Prices at a limit of their band would leave it; a change in proportion to the price keeps zeros and signs.
+    weights = np.abs(prices[loose])
+    block = free[loose] * weights[:, None]
+    change, *_ = np.linalg.lstsq(block.T @ free[loose], -(prices[loose] @ free[loose]), rcond=None)
+    balanced = prices.copy()
+    balanced[loose] += weights * (free[loose] @ change)
+    return balanced
+
+
+def balance_exactly(prices: FloatArray, free: FloatArray) -> list[Fraction]:
+    """Return rational prices next to the given ones that balance the free columns exactly.
+
+    Only as many prices change as there are columns; those whose columns are most independent.
+
+    Raises
+    ------
+    ZeroDivisionError
+        If the free columns are not independent on the priced samples.
+    """
+    exact = [Fraction(float(v)) for v in prices]
+    loose = np.flatnonzero(prices)
+    columns = free.shape[1]
+    if not len(loose):
+        return exact
+    residue = [
+        -sum((exact[n] * Fraction(float(free[n, j])) for n in loose), Fraction(0)) for j in range(columns)
+    ]
+    if not any(residue):
+        return exact
+    weighted = free[loose] * np.abs(prices[loose])[:, None]
+    _, order = sla.qr(weighted.T, mode="r", pivoting=True)
+    chosen = [int(n) for n in loose[order[:columns]]]
+    matrix = [[Fraction(float(free[n, j])) for n in chosen] for j in range(columns)]
+    for n, change in zip(chosen, _solve_exactly(matrix, residue), strict=True):
+        exact[n] += change
+    return exact
+
+
+def _solve_exactly(matrix: list[list[Fraction]], right: list[Fraction]) -> list[Fraction]:
+    """Solve a small square system in rational arithmetic."""
+    size = len(right)
+    rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
+    for i in range(size):
+        pivot = next((k for k in range(i, size) if rows[k][i]), None)
+        if pivot is None:
+            raise ZeroDivisionError("the free columns are not independent on the priced samples")
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        rows[i] = [v / rows[i][i] for v in rows[i]]
+        for k in range(size):
+            if k != i and rows[k][i]:
+                factor = rows[k][i]
+                rows[k] = [a - factor * b for a, b in zip(rows[k], rows[i], strict=True)]
+    return [row[size] for row in rows]
+
+
+def _band_value(prices: Sequence[Fraction], y: FloatArray, weights: FloatArray, objective: Objective) -> Fraction:
+    """Return ``sum of price * low where positive, price * high where negative``.
+
+    Raises
+    ------
+    ValueError
+        If a price lies outside of the band's limits: no finite value of the conjugate.
+    """
+    bands = bands_of(y, weights, objective)
+    total = Fraction(0)
+    for n, price in enumerate(prices):
+        if not price:
+            continue
+        if not -Fraction(float(bands.over[n])) <= price <= Fraction(float(bands.under[n])):
+            raise ValueError(f"the price of sample {n} is outside of its limits")
+        total += price * Fraction(float(bands.low[n] if price > 0 else bands.high[n]))
+    return total
+
+
+def _squared_value(prices: Sequence[Fraction], y: FloatArray, weights: FloatArray, objective: Objective) -> Fraction:
+    """Return ``sum of price * y - price^2 / (4 omega)``."""
+    total = Fraction(0)
+    for price, target, weight in zip(prices, y, weights, strict=True):
+        if price:
+            total += price * Fraction(float(target)) - price * price / (4 * Fraction(float(weight)))
+    return total
+
+
+def _logistic_value(prices: Sequence[Fraction], y: FloatArray, weights: FloatArray, objective: Objective) -> Fraction:
+    """Return a lower bound of ``sum of omega * entropy(y price / omega)``."""
+    share = np.array([float(p) for p in prices]) * y / weights
+    if (share < -1e-15).any() or (share > 1 + 1e-15).any():
+        raise ValueError("a price is outside of its limits")
+    share = np.clip(share, 0.0, 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -np.where(share > 0, share * np.log(share), 0.0) - np.where(
+            share < 1, (1 - share) * np.log1p(-share), 0.0
+        )
+    # Shares are off by a few units of roundoff, where the entropy's slope is at most the logarithm of the share;
+    # logarithms are off by a few units too. A relative and an absolute part of 1e-12 cover both amply.
+    return Fraction(float_down(Fraction(math.fsum(weights * (entropy * (1 - 1e-12) - 1e-12)))))
+
+
+VALUES: Mapping[Loss, Callable[[Sequence[Fraction], FloatArray, FloatArray, Objective], Fraction]] = {
+    **dict.fromkeys(BANDS, _band_value),
+    Loss.SQUARED: _squared_value,
+    Loss.LOGISTIC: _logistic_value,
+}
+"""The dual objective of each loss."""
+
+
+def dual_value(prices: Sequence[Fraction], y: FloatArray, weights: FloatArray, objective: Objective) -> Fraction:
+    """Return the dual objective at prices that are feasible; a lower bound of it for the logistic loss.
+
+    Raises
+    ------
+    ValueError
+        If a price is outside of what its sample's loss can have as a slope.
+    """
+    return VALUES[objective.loss](prices, y, weights, objective)
+
+
+def largest_scale(
+    prices: FloatArray, worth: float, cost: float, skip: FloatArray, skip_cost: float, sides: BoolArray
+) -> float:
+    """Return the largest scale up to 1 that makes prices feasible, rounded down.
+
+    Parameters
+    ----------
+    prices : ndarray, shape (samples,)
+    worth : float
+        Of the best unit, at most.
+    cost : float
+        Of a unit.
+    skip : ndarray, shape (samples, features)
+        Penalised linear parts; none where there is no skip or a free one.
+    skip_cost : float
+    sides : ndarray of bool, shape (features, 2)
+        Which signs each may have.
+    """
+    scale = 1.0 if worth <= cost else cost / worth * (1 - 4e-16)
+    if skip.shape[1]:
+        gains = prices @ skip
+        error = 1e-15 * (len(prices) + 2) * (np.abs(prices) @ np.abs(skip))
+        most = np.max(np.where(sides[:, 0], gains + error, 0.0), initial=0.0)
+        most = max(most, np.max(np.where(sides[:, 1], error - gains, 0.0), initial=0.0))
+        if most > skip_cost:
+            scale = min(scale, float(skip_cost / most * (1 - 4e-16)))
+    return scale
+
+
+def make_dual(
+    prices: Sequence[Fraction],
+    scale: float,
+    worth: float,
+    claimed: bool,
+    y: FloatArray,
+    weights: FloatArray,
+    objective: Objective,
+) -> DualSolution:
+    """Compute the bound of feasible prices; any smaller scale is feasible too, and a curved loss may prefer one."""
+    best = None
+    # The balance may have pushed a price over its limit by a rounding: the second scale takes it back.
+    for share in (1.0, 1 - 1e-13, 1 - 1e-10) if objective.loss in BANDS else (1.0, 0.999, 0.99, 0.95, 0.9, 0.8):
+        factor = Fraction(scale * share)
+        try:
+            value = dual_value([factor * p for p in prices], y, weights, objective)
+        except ValueError:
+            continue
+        if best is None or value > best.bound:
+            best = DualSolution(tuple(prices), factor, value, worth, claimed)
+        if objective.loss in BANDS:
+            break
+    if best is None:
+        # Zero prices are always feasible, and the losses are not negative.
+        return DualSolution((Fraction(0),) * len(prices), Fraction(1), Fraction(0), 0.0, False)
+    return best

@@ -1,0 +1,125 @@
+"""Families of hidden units: which values a unit of given weights has at every point, linear in what is pooled.
+
+A family is data: rows that a weight vector is multiplied with, terms that take the greatest of some rows and zero, and
+mixes that add terms up to a unit's value at every point. A ReLU of ``w . x + b`` has one row (x, 1) and one term a
+point; a filter whose ReLUs are summed over all positions has one row for each distinct patch, and the mix counts how
+often a point holds it; a max-pooled one has one term a point, over the patches it holds. A mix for each cell of a grid
+gives the filter a value, and an output weight, for each cell.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from verinet.errors import InputError
+from verinet.numeric import FloatArray, IntArray
+
+__all__ = ["Family", "dense_family", "supports_of"]
+
+MOST_SUPPORTS = 500_000
+"""More subsets of features than that are not enumerated."""
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Hidden units with weights w of L1 norm 1.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (rows, width)
+        The last column is the bias's: ones.
+    ends : ndarray of int, shape (terms,)
+        Where each term's rows end.
+    mixes : tuple of csr_array, shape (points, terms)
+        One a cell.
+    supports : ndarray of int, shape (supports, size)
+        Coordinates that a unit may use.
+    """
+
+    rows: FloatArray
+    ends: IntArray
+    mixes: tuple[sp.csr_array, ...]
+    supports: IntArray
+
+    @property
+    def points(self) -> int:
+        """Number of points at which units are evaluated."""
+        return int(self.mixes[0].shape[0])
+
+    @property
+    def width(self) -> int:
+        """Number of weights of a unit, the bias among them."""
+        return int(self.rows.shape[1])
+
+    @cached_property
+    def _transposed(self) -> tuple[sp.csr_array, ...]:
+        return tuple(sp.csr_array(mix.T) for mix in self.mixes)
+
+    def values(self, weights: FloatArray, cell: int = 0) -> FloatArray:
+        """Evaluate units at all points.
+
+        Parameters
+        ----------
+        weights : ndarray, shape (units, width)
+        cell : int
+
+        Returns
+        -------
+        ndarray, shape (points, units)
+        """
+        products = self.rows @ weights.T
+        if len(self.ends) < len(self.rows):
+            products = np.maximum.reduceat(products, np.concatenate([[0], self.ends[:-1]]), axis=0)
+        return np.asarray(self.mixes[cell] @ np.maximum(products, 0.0))
+
+    def pull_back(self, prices: FloatArray, cell: int = 0) -> FloatArray:
+        """Return the terms' weights for which a unit's priced values are the terms' weighted sum."""
+        return np.asarray(self._transposed[cell] @ prices)
+
+
+def supports_of(features: int, most: int | None) -> IntArray:
+    """List the sets of coordinates of units with at most so many features, the bias as the last coordinate of each.
+
+    Parameters
+    ----------
+    features : int
+    most : int or None
+        None for all features in one unit.
+
+    Raises
+    ------
+    InputError
+        If `most` is not between 1 and the number of features, or there are too many sets.
+    """
+    if most is None:
+        return np.arange(features + 1)[None, :]
+    if not 1 <= most <= features:
+        raise InputError(
+            f"max_features_per_unit needs to be between 1 and the number of features, {features}, found {most}"
+        )
+    if math.comb(features, most) > MOST_SUPPORTS:
+        raise InputError(
+            f"max_features_per_unit={most} of {features} features are {math.comb(features, most)} sets, more than "
+            f"{MOST_SUPPORTS}; use fewer, or None for all features in one unit"
+        )
+    sets = np.array(list(itertools.combinations(range(features), most)), dtype=np.int64)
+    return np.column_stack([sets, np.full(len(sets), features)])
+
+
+def dense_family(x: FloatArray, most: int | None) -> Family:
+    """Return the ReLUs of at most so many features of each point.
+
+    Parameters
+    ----------
+    x : ndarray, shape (points, features)
+        Scaled.
+    most : int or None
+        Features of one unit; None for no limit.
+    """
+    points = len(x)
+    rows = np.column_stack([x, np.ones(points)])
+    return Family(rows, np.arange(1, points + 1), (sp.eye_array(points, format="csr"),), supports_of(x.shape[1], most))

@@ -1,0 +1,231 @@
+"""The master problem: the best output weights of the hidden units found so far, and the prices of the samples.
+
+``minimise  loss(f) + sum_j cost_j v_j  with  f = design v``, where each column of the design is the values of one
+structural variable at all points: the constant, the linear skip, the units. What a master returns are claims; the
+bound is made from its prices by `verinet.train.any_width.dual`.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse as sp
+
+from verinet.numeric import BoolArray, FloatArray, IntArray
+from verinet.solve import GrowingProgramme
+from verinet.train.any_width.band import Bands
+
+__all__ = ["Columns", "Fit", "LinearMaster", "Master", "PointRows"]
+
+SMALL = 3000
+"""Up to so many samples all enter the linear programme at once."""
+
+SAMPLE = 1500
+"""More samples begin with the optimum of a random part of them, and with the rows nearest to a kink."""
+
+FEWEST_NEW, SHARE_NEW = 300, 0.1
+"""How many of the rows on an unforeseen side of their band enter at a time, at least, and as a share of those."""
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Structural variables.
+
+    Parameters
+    ----------
+    design : ndarray, shape (points, variables)
+    costs : ndarray, shape (variables,)
+    free : ndarray of bool, shape (variables,)
+        Whether a variable may be negative.
+    """
+
+    design: FloatArray
+    costs: FloatArray
+    free: BoolArray
+
+    def joined(self, other: "Columns") -> "Columns":
+        """Return these columns followed by others."""
+        return Columns(
+            np.column_stack([self.design, other.design]),
+            np.concatenate([self.costs, other.costs]),
+            np.concatenate([self.free, other.free]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PointRows:
+    """Hard conditions on outputs: ``low <= weights f <= high``.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (conditions, points)
+    low, high : ndarray, shape (conditions,)
+    """
+
+    weights: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """An optimum of a master problem.
+
+    Parameters
+    ----------
+    values : ndarray, shape (variables,)
+    outputs : ndarray, shape (points,)
+    prices : ndarray, shape (points,)
+        What a small rise of the output at each point saves: minus the loss's slope, and hard conditions' multipliers.
+    multipliers : ndarray, shape (conditions,)
+        Of the hard conditions.
+    objective : float
+    """
+
+    values: FloatArray
+    outputs: FloatArray
+    prices: FloatArray
+    multipliers: FloatArray
+    objective: float
+
+
+class Master(Protocol):
+    """What the training loop asks of a master problem."""
+
+    def add(self, columns: Columns) -> None:
+        """Add structural variables."""
+
+    def solve(self, time_limit: float) -> Fit:
+        """Return the optimum over the variables so far."""
+
+
+class LinearMaster:
+    """Losses with bands, as a linear programme that grows.
+
+    Only the rows of samples near a kink of their loss need to stand in it. Every other sample is taken for linear: it
+    is assumed to stay below, in or above its band, and its slope enters the costs. After each solve the assumptions
+    are looked at, and samples that broke theirs enter as rows, so the optimum is that of all rows. The prices of a
+    programme with wrong assumptions would be dual feasible all the same.
+
+    Parameters
+    ----------
+    bands : Bands
+        Of the first points; further ones carry conditions only.
+    columns : Columns
+    seed : int
+    rows : PointRows or None
+    """
+
+    def __init__(self, bands: Bands, columns: Columns, seed: int = 0, rows: PointRows | None = None) -> None:
+        self._bands = bands
+        self._columns = columns
+        self._rows = rows
+        self._samples = len(bands.low)
+        self._programme = GrowingProgramme()
+        self._inside = np.zeros(self._samples, dtype=np.bool_)
+        self._row_of = np.full(self._samples, -1)
+        self._assumed = np.zeros(self._samples)
+        count = len(columns.costs)
+        self._places = self._programme.add_columns(
+            columns.costs, np.where(columns.free, -np.inf, 0.0), np.full(count, np.inf), np.zeros((0, count))
+        )
+        self._conditions: IntArray = np.zeros(0, dtype=np.int64)
+        if rows is not None:
+            self._conditions = self._programme.add_rows(rows.low, rows.high, rows.weights @ columns.design)
+        if self._samples <= SMALL:
+            self._enter(np.arange(self._samples))
+        else:
+            self._begin(seed)
+
+    def _begin(self, seed: int) -> None:
+        """Assume what the optimum of a random part of the samples says, and enter the rows nearest to a kink."""
+        part = np.random.default_rng(seed).choice(self._samples, SAMPLE, replace=False)
+        share = self._samples / SAMPLE
+        bands, columns = self._bands, self._columns
+        small = LinearMaster(
+            Bands(bands.low[part], bands.high[part], share * bands.under[part], share * bands.over[part]),
+            Columns(columns.design[part], columns.costs, columns.free),
+        )
+        f = (columns.design @ small.solve(np.inf).values)[: self._samples]
+        self._assumed = bands.state(f)
+        with np.errstate(invalid="ignore"):
+            distance = np.minimum(np.abs(f - bands.low), np.abs(f - bands.high))
+        self._enter(np.argsort(distance, kind="stable")[:SAMPLE])
+
+    def _enter(self, samples: IntArray) -> None:
+        """Give samples their rows, with variables for what lies outside of the band."""
+        bands = self._bands
+        self._inside[samples] = True
+        self._recost()
+        under, over = samples[bands.under[samples] > 0], samples[bands.over[samples] > 0]
+        width = self._programme.columns
+        self._programme.add_columns(
+            np.concatenate([bands.under[under], bands.over[over]]),
+            np.zeros(len(under) + len(over)),
+            np.full(len(under) + len(over), np.inf),
+            np.zeros((self._programme.rows, len(under) + len(over))),
+        )
+        place = {int(n): i for i, n in enumerate(samples)}
+        block = np.zeros((len(samples), width))
+        block[:, self._places] = self._columns.design[samples]
+        signs = sp.csr_array(
+            (
+                np.concatenate([np.ones(len(under)), -np.ones(len(over))]),
+                ([place[int(n)] for n in np.concatenate([under, over])], np.arange(len(under) + len(over))),
+            ),
+            shape=(len(samples), len(under) + len(over)),
+        )
+        rows = self._programme.add_rows(
+            bands.low[samples], bands.high[samples], sp.hstack([sp.csr_array(block), signs], format="csr")
+        )
+        self._row_of[samples] = rows
+
+    def _outside_prices(self) -> FloatArray:
+        return np.where(self._inside, 0.0, self._bands.slope(self._assumed))
+
+    def _recost(self) -> None:
+        saved = self._outside_prices() @ self._columns.design[: self._samples]
+        self._programme.set_costs(self._places, self._columns.costs - saved)
+
+    def add(self, columns: Columns) -> None:
+        """Add structural variables."""
+        saved = self._outside_prices() @ columns.design[: self._samples]
+        block = np.zeros((self._programme.rows, len(columns.costs)))
+        inside = np.flatnonzero(self._inside)
+        block[self._row_of[inside]] = columns.design[inside]
+        if self._rows is not None:
+            block[self._conditions] = self._rows.weights @ columns.design
+        places = self._programme.add_columns(
+            columns.costs - saved,
+            np.where(columns.free, -np.inf, 0.0),
+            np.full(len(columns.costs), np.inf),
+            block,
+        )
+        self._places = np.concatenate([self._places, places])
+        self._columns = self._columns.joined(columns)
+
+    def solve(self, time_limit: float) -> Fit:
+        """Return the optimum over the variables so far."""
+        while True:
+            values, duals = self._programme.solve(time_limit)
+            v = values[self._places]
+            f = self._columns.design @ v
+            state = self._bands.state(f[: self._samples])
+            broken = np.flatnonzero(~self._inside & (state != self._assumed))
+            if not len(broken):
+                break
+            miss = np.maximum(self._bands.low - f[: self._samples], f[: self._samples] - self._bands.high)[broken]
+            most = max(FEWEST_NEW, int(SHARE_NEW * np.count_nonzero(self._inside)))
+            self._enter(broken[np.argsort(-np.abs(miss), kind="stable")[:most]])
+        return self._fit(v, f, duals)
+
+    def _fit(self, v: FloatArray, f: FloatArray, duals: FloatArray) -> Fit:
+        prices = np.zeros(len(f))
+        own = self._outside_prices()
+        own[self._inside] = duals[self._row_of[self._inside]]
+        prices[: self._samples] = self._bands.clip(own)
+        multipliers = duals[self._conditions]
+        if self._rows is not None:
+            prices += multipliers @ self._rows.weights
+        objective = self._bands.loss(f[: self._samples]) + float(self._columns.costs @ v)
+        return Fit(v, f, prices, multipliers, objective)
