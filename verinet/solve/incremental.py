@@ -75,22 +75,24 @@ class GrowingProgramme:
         status = self._solver.changeColsCost(len(columns), columns.astype(np.int32), np.asarray(costs, np.float64))
         self._accept(status, "new costs")
 
-    def solve(self, time_limit: float = np.inf) -> tuple[FloatArray, FloatArray]:
-        """Return the columns' values and the rows' dual values at an optimum.
+    def solve(self, time_limit: float = np.inf) -> tuple[FloatArray, FloatArray] | None:
+        """Return the columns' values and the rows' dual values at an optimum; None where the objective has no limit.
 
         Raises
         ------
         SolverError
-            If HiGHS does not claim an optimum; the status is named.
+            If HiGHS claims neither; the status is named.
         """
         if np.isfinite(time_limit):
             # HiGHS counts from the model's first run.
             limit = self._solver.getRunTime() + max(time_limit, 0.01)
             self._accept(self._solver.setOptionValue("time_limit", limit), "a time limit")
         self._solver.run()
-        status = self._solver.getModelStatus()
-        if status.name != "kOptimal":
-            raise SolverError(f"HiGHS ended a linear programme with the status {status.name}")
+        status = self._solver.getModelStatus().name
+        if status == "kUnbounded":
+            return None
+        if status != "kOptimal":
+            raise SolverError(f"HiGHS ended a linear programme with the status {status}")
         solution = self._solver.getSolution()
         return np.array(solution.col_value), np.array(solution.row_dual)
 

@@ -5,21 +5,35 @@ exactly from the exported network, bounds are the solver's claims. `verinet.trai
 surface and is imported only when asked for.
 """
 
+from verinet.train.any_width import train_any_width
 from verinet.train.data import Scaling, TrainingData
 from verinet.train.export import RawParameters
-from verinet.train.specification import Budget, Loss, Objective, Specification, TrainOptions
-from verinet.train.trainer import TrainingRecord, TrainingResult, train
+from verinet.train.result import Method, TrainingRecord, TrainingResult
+from verinet.train.specification import (
+    AnyWidthSpecification,
+    Budget,
+    Loss,
+    Objective,
+    Skip,
+    Specification,
+    TrainOptions,
+)
+from verinet.train.trainer import train
 
 __all__ = [
+    "AnyWidthSpecification",
     "Budget",
     "Loss",
+    "Method",
     "Objective",
     "RawParameters",
     "Scaling",
+    "Skip",
     "Specification",
     "TrainOptions",
     "TrainingData",
     "TrainingRecord",
     "TrainingResult",
     "train",
+    "train_any_width",
 ]

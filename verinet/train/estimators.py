@@ -13,8 +13,9 @@ from verinet.errors import InputError
 from verinet.model import evaluate
 from verinet.numeric import FloatArray
 from verinet.train.data import TrainingData
+from verinet.train.result import TrainingResult
 from verinet.train.specification import Budget, Loss, Objective, Specification, TrainOptions
-from verinet.train.trainer import TrainingResult, train
+from verinet.train.trainer import train
 
 __all__ = ["ReluClassifier", "ReluRegressor"]
 

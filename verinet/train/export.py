@@ -1,5 +1,6 @@
 """From parameters in scaled features to a network in raw units."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -9,7 +10,6 @@ from verinet.model import Affine, Dense, Input, Network, Node, Relu
 from verinet.numeric import FloatArray, float_up
 from verinet.train.data import Scaling
 from verinet.train.programme import Parameters
-from verinet.train.specification import Specification
 
 __all__ = ["RawParameters", "build_network", "snap", "to_raw"]
 
@@ -62,13 +62,25 @@ def snap(parameters: Parameters) -> Parameters:
     return Parameters(cut(parameters.weights), cut(parameters.biases), cut(parameters.skip), parameters.offset)
 
 
-def to_raw(parameters: Parameters, specification: Specification, scaling: Scaling) -> RawParameters:
+def to_raw(
+    parameters: Parameters, output_signs: Sequence[int], monotone: Mapping[int, int], scaling: Scaling
+) -> RawParameters:
     """Fold the scaling into the parameters and drop units that are constant.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        In scaled features.
+    output_signs : sequence of int
+        The output weight of each unit, +1 or -1.
+    monotone : Mapping
+        Feature index -> direction in which the network goes, up to rounding and a solver's tolerance.
+    scaling : Scaling
 
     Soundness: folding rounds, so the raw parameters *are* the network from here on: the objective is recomputed from
     them, and monotone rows that rounding or the solver's tolerance broke are mended in exact arithmetic.
     """
-    signs = np.array(specification.signs, dtype=np.float64)
+    signs = np.array(output_signs, dtype=np.float64)
     constant = ~(parameters.weights != 0).any(axis=1)
     offset = parameters.offset + float(signs[constant] @ np.maximum(parameters.biases[constant], 0.0))
     kept = ~constant
@@ -77,7 +89,7 @@ def to_raw(parameters: Parameters, specification: Specification, scaling: Scalin
     skip = parameters.skip / scaling.width
     offset = scaling.target_offset + scaling.target_width * (offset - float(skip @ scaling.offset))
     raw = RawParameters(weights, biases, signs[kept] * scaling.target_width, skip * scaling.target_width, offset)
-    for feature, direction in specification.monotone.items():
+    for feature, direction in monotone.items():
         raw = _mend(raw, feature, direction)
     return raw
 

@@ -1,38 +1,67 @@
 """The objective of an exported network, in exact rational arithmetic."""
 
+import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 from verinet.model import Network, evaluate_exact_batch
 from verinet.train.data import Scaling, TrainingData
 from verinet.train.export import RawParameters
-from verinet.train.specification import Loss, Specification
+from verinet.train.specification import Loss, Objective
 
 __all__ = ["exact_objective"]
 
-
-def _hinge(f: Fraction, y: Fraction, margin: Fraction, scaling: Scaling) -> Fraction:
-    return max(Fraction(0), margin - y * f)
-
-
-def _zero_one(f: Fraction, y: Fraction, margin: Fraction, scaling: Scaling) -> Fraction:
-    return Fraction(int(y * f < margin))
+LOGARITHM_ERROR = 1e-14
+"""What float64 exponentials and logarithms may be off by, relative and absolute, amply."""
 
 
-def _l1(f: Fraction, y: Fraction, margin: Fraction, scaling: Scaling) -> Fraction:
+def _hinge(f: Fraction, y: Fraction, objective: Objective, scaling: Scaling) -> Fraction:
+    return max(Fraction(0), Fraction(objective.margin) - y * f)
+
+
+def _zero_one(f: Fraction, y: Fraction, objective: Objective, scaling: Scaling) -> Fraction:
+    return Fraction(int(y * f < Fraction(objective.margin)))
+
+
+def _l1(f: Fraction, y: Fraction, objective: Objective, scaling: Scaling) -> Fraction:
     return abs(y - f) / Fraction(scaling.target_width)
 
 
-LOSSES: Mapping[Loss, Callable[[Fraction, Fraction, Fraction, Scaling], Fraction]] = {
+def _epsilon_insensitive(f: Fraction, y: Fraction, objective: Objective, scaling: Scaling) -> Fraction:
+    return max(Fraction(0), _l1(f, y, objective, scaling) - Fraction(objective.epsilon))
+
+
+def _pinball(f: Fraction, y: Fraction, objective: Objective, scaling: Scaling) -> Fraction:
+    error = (y - f) / Fraction(scaling.target_width)
+    quantile = Fraction(objective.quantile)
+    return quantile * error if error > 0 else (quantile - 1) * error
+
+
+def _squared(f: Fraction, y: Fraction, objective: Objective, scaling: Scaling) -> Fraction:
+    return _l1(f, y, objective, scaling) ** 2
+
+
+def _logistic(f: Fraction, y: Fraction, objective: Objective, scaling: Scaling) -> Fraction:
+    """Return an upper bound: the one loss whose values are not rational."""
+    margin = float(y * f)
+    value = math.log1p(math.exp(-margin)) if margin > -700 else -margin
+    return Fraction(value * (1 + LOGARITHM_ERROR) + LOGARITHM_ERROR * (1 + abs(margin)))
+
+
+LOSSES: Mapping[Loss, Callable[[Fraction, Fraction, Objective, Scaling], Fraction]] = {
     Loss.HINGE: _hinge,
     Loss.ZERO_ONE: _zero_one,
     Loss.L1: _l1,
+    Loss.EPSILON_INSENSITIVE: _epsilon_insensitive,
+    Loss.PINBALL: _pinball,
+    Loss.SQUARED: _squared,
+    Loss.LOGISTIC: _logistic,
 }
 """Each loss at one sample, in raw units."""
 
 
-def _size(raw: RawParameters, scaling: Scaling) -> Fraction:
-    """Return the L1 size in scaled features, from the raw parameters."""
+def _sizes(raw: RawParameters, scaling: Scaling) -> tuple[Fraction, Fraction]:
+    """Return the L1 sizes of units and of the skip in scaled features, from the raw parameters."""
     width = [Fraction(float(v)) for v in scaling.width]
     offset = [Fraction(float(v)) for v in scaling.offset]
     total = Fraction(0)
@@ -41,10 +70,16 @@ def _size(raw: RawParameters, scaling: Scaling) -> Fraction:
         total += sum((abs(w) * s for w, s in zip(exact, width, strict=True)), Fraction(0))
         total += abs(Fraction(float(bias)) + sum((w * o for w, o in zip(exact, offset, strict=True)), Fraction(0)))
     slope = sum((abs(Fraction(float(p))) * s for p, s in zip(raw.skip, width, strict=True)), Fraction(0))
-    return total + slope / Fraction(scaling.target_width)
+    return total, slope / Fraction(scaling.target_width)
 
 
-def exact_objective(network: Network, raw: RawParameters, specification: Specification, data: TrainingData) -> Fraction:
+def exact_objective(
+    network: Network,
+    raw: RawParameters,
+    objective: Objective,
+    data: TrainingData,
+    skip_price: float | None = None,
+) -> Fraction:
     """Compute the objective of an exported network exactly.
 
     Parameters
@@ -53,24 +88,27 @@ def exact_objective(network: Network, raw: RawParameters, specification: Specifi
         Evaluated at the raw samples.
     raw : RawParameters
         The same network's parameters.
-    specification : Specification
+    objective : Objective
     data : TrainingData
+    skip_price : float or None
+        Of the skip's size; None for the units' price, `objective.l1`.
 
     Returns
     -------
     Fraction
-        Mean loss and penalties; the 0/1 loss is that of the exact margin, so a solver's tolerance shows up here.
+        Mean loss and penalties; the 0/1 loss is that of the exact margin, so a solver's tolerance shows up here. Of
+        the logistic loss an upper bound, near to it.
     """
-    objective = specification.objective
-    margin = Fraction(objective.margin)
     loss = LOSSES[objective.loss]
     outputs = evaluate_exact_batch(network, data.x)
     total = Fraction(0)
     for row, y, weight in zip(outputs, data.y, data.weights, strict=True):
-        total += Fraction(float(weight)) * loss(row[0], Fraction(float(y)), margin, data.scaling)
+        total += Fraction(float(weight)) * loss(row[0], Fraction(float(y)), objective, data.scaling)
+    units, skip = _sizes(raw, data.scaling)
     return (
         total
-        + Fraction(objective.l1) * _size(raw, data.scaling)
+        + Fraction(objective.l1) * units
+        + Fraction(objective.l1 if skip_price is None else skip_price) * skip
         + Fraction(objective.l0) * raw.nonzeros
         + Fraction(objective.unit_penalty) * raw.units
         + Fraction(objective.feature_penalty) * len(raw.features)

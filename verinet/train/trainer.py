@@ -15,77 +15,18 @@ from verinet.solve import choose
 from verinet.train.data import TrainingData
 from verinet.train.export import RawParameters, build_network, snap, to_raw
 from verinet.train.objective import exact_objective
-from verinet.train.programme import Parameters, TrainingProgramme, build_programme
+from verinet.train.programme import LOSSES, Parameters, TrainingProgramme, build_programme
+from verinet.train.result import TrainingRecord, TrainingResult
 from verinet.train.specification import Specification, TrainOptions
 from verinet.train.warm_start import gradient_starts, polish
 
-__all__ = ["OBJECTIVE_TOLERANCE", "TrainingRecord", "TrainingResult", "train"]
+__all__ = ["OBJECTIVE_TOLERANCE", "train"]
 
 OBJECTIVE_TOLERANCE = 1e-6
 """How far the exact objective may lie from the solver's before the record says so."""
 
 WARM_START_SHARE = 0.25
 """Part of the time limit for the warm start."""
-
-
-@dataclass(frozen=True)
-class TrainingRecord:
-    """What is claimed and what is known about a trained network.
-
-    Parameters
-    ----------
-    objective : Fraction
-        Of the exported network, recomputed exactly.
-    claimed_objective : float
-        The solver's.
-    bound : float
-        The solver's claimed lower bound over all networks of the specification.
-    gap : float
-        Relative gap between the exact objective and the bound.
-    status : Status
-        OPTIMAL if the gap tolerance was reached.
-    solver : str
-        Which, and why it was chosen.
-    seconds : float
-    nonzeros, units : int
-    features : tuple of str
-        Those that the network reads.
-    samples : int
-        Distinct rows.
-    notes : tuple of str
-        What a reader must know: limits that were hit, differences that were found.
-    """
-
-    objective: Fraction
-    claimed_objective: float
-    bound: float
-    gap: float
-    status: Status
-    solver: str
-    seconds: float
-    nonzeros: int
-    units: int
-    features: tuple[str, ...]
-    samples: int
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingResult:
-    """A trained network and its record.
-
-    Parameters
-    ----------
-    network : Network
-        In raw units.
-    parameters : RawParameters
-        The same, as arrays.
-    record : TrainingRecord
-    """
-
-    network: Network
-    parameters: RawParameters
-    record: TrainingRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +74,11 @@ def train(data: TrainingData, specification: Specification, options: TrainOption
 
 def _check(data: TrainingData, specification: Specification) -> None:
     features = len(data.names)
+    if specification.objective.loss not in LOSSES:
+        raise InputError(
+            f"the method milp optimises {', '.join(loss.value for loss in LOSSES)}, found the loss "
+            f"{specification.objective.loss.value}; use the method any-width"
+        )
     for feature in specification.monotone:
         if not 0 <= feature < features:
             raise InputError(f"a monotone constraint names feature {feature}, the data has {features}")
@@ -206,9 +152,9 @@ def _size_bound(specification: Specification, objective: float) -> float | None:
 
 
 def _judge(parameters: Parameters, data: TrainingData, specification: Specification) -> _Candidate:
-    raw = to_raw(snap(parameters), specification, data.scaling)
+    raw = to_raw(snap(parameters), specification.signs, specification.monotone, data.scaling)
     network = build_network(raw)
-    return _Candidate(network, raw, exact_objective(network, raw, specification, data))
+    return _Candidate(network, raw, exact_objective(network, raw, specification.objective, data))
 
 
 def _record(

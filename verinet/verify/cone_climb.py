@@ -120,7 +120,7 @@ def _residue(basis: FloatArray, known: int, vector: FloatArray) -> float:
     total = 0.0
     for i in range(len(vector)):
         total += vector[i] * vector[i]
-    return np.sqrt(total)
+    return float(np.sqrt(total))
 
 
 @jit
@@ -233,8 +233,6 @@ def climb(
     leaders, kept_leaders = np.empty(terms, np.int64), np.empty(terms, np.int64)
     events, nexts = np.empty(terms), np.empty(terms, np.int64)
     conditions = np.zeros((2 * size + 2, size))
-    # The coordinate that a condition holds at zero; -1 for kinks.
-    zeros = np.full(2 * size + 2, -1, np.int64)
     basis, inverse = np.empty((size, size)), np.empty((size, size))
     direction, chosen = np.empty(size), np.empty(size)
     kinks = np.zeros((size, size))

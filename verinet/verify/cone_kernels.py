@@ -251,8 +251,18 @@ def _search(
             left, left_convex = _settle(matrix, work_weights[s], work_ends[s], height, inner, linear)
             limit = cutoff if best <= cutoff else best * (1.0 + relative)
             bounds[s], worst = _bound(
-                matrix, work_weights[s], work_ends[s], left, left_convex, linear, limit, rounds, values, upper,
-                shares, position,
+                matrix,
+                work_weights[s],
+                work_ends[s],
+                left,
+                left_convex,
+                linear,
+                limit,
+                rounds,
+                values,
+                upper,
+                shares,
+                position,
             )
             sizes[s, 0], sizes[s, 1], sizes[s, 2] = left, left_convex, worst
             sizes[s, 3] = work_ends[s, left - 1] if left else 0

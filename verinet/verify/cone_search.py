@@ -177,9 +177,20 @@ class ConeSearch:
 
         def search(part: slice) -> None:
             search_hulls(
-                *prepared, supports[part], options.cutoff, options.relative_gap, options.most_nodes, options.rounds,
-                DEEPEST, MOST_STEPS, stop, result.values[part], result.bounds[part], result.points[part], result.nodes[part],
-            )  # fmt: skip
+                *prepared,
+                supports[part],
+                options.cutoff,
+                options.relative_gap,
+                options.most_nodes,
+                options.rounds,
+                DEEPEST,
+                MOST_STEPS,
+                stop,
+                result.values[part],
+                result.bounds[part],
+                result.points[part],
+                result.nodes[part],
+            )
 
         _in_threads(search, count, options.threads, stop, deadline)
         return ConeResult(result.values, result.bounds + self.slack(weights), result.points, result.nodes)
@@ -220,5 +231,3 @@ def _in_threads(
             raise
     for future in futures:
         future.result()
-
-

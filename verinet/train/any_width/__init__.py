@@ -7,6 +7,20 @@ could be worth. Features are scaled to 0..1; a unit's weights, its bias among th
 
 from verinet.train.any_width.family import Family, dense_family
 from verinet.train.any_width.generation import Generation, Problem, Round, generate
-from verinet.train.any_width.pricing import Pricer
+from verinet.train.any_width.pricing import Pricer, Unit
+from verinet.train.any_width.trainer import UnitSum, assemble, prepare_problem, train_any_width
 
-__all__ = ["Family", "Generation", "Pricer", "Problem", "Round", "dense_family", "generate"]
+__all__ = [
+    "Family",
+    "Generation",
+    "Pricer",
+    "Problem",
+    "Round",
+    "Unit",
+    "UnitSum",
+    "assemble",
+    "dense_family",
+    "generate",
+    "prepare_problem",
+    "train_any_width",
+]

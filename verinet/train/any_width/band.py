@@ -33,7 +33,9 @@ class Bands:
     def loss(self, f: FloatArray) -> float:
         """Return the total loss at given outputs, in float64."""
         short, excess = np.maximum(self.low - f, 0.0), np.maximum(f - self.high, 0.0)
-        return float(np.where(short > 0, self.under * short, 0.0).sum() + np.where(excess > 0, self.over * excess, 0.0).sum())
+        return float(
+            np.where(short > 0, self.under * short, 0.0).sum() + np.where(excess > 0, self.over * excess, 0.0).sum()
+        )
 
     def state(self, f: FloatArray) -> FloatArray:
         """Return where outputs lie: -1 below the band, 0 in it, 1 above it."""
@@ -88,5 +90,8 @@ def bands_of(y: FloatArray, weights: FloatArray, objective: Objective) -> Bands:
     low, high, under, over = BANDS[objective.loss](y, objective)
     zeros = np.zeros(len(y))
     return Bands(
-        low, high, np.where(np.isfinite(low), under * weights, zeros), np.where(np.isfinite(high), over * weights, zeros)
+        low,
+        high,
+        np.where(np.isfinite(low), under * weights, zeros),
+        np.where(np.isfinite(high), over * weights, zeros),
     )

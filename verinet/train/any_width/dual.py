@@ -18,42 +18,21 @@ Fenchel duality; FORMULATIONS of convex networks: Bengio et al. 2005, Bach 2017,
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import scipy.linalg as sla
+from scipy.special import xlog1py, xlogy
 
 from verinet.numeric import BoolArray, FloatArray, float_down
 from verinet.train.any_width.band import BANDS, bands_of
+from verinet.train.dual import DualSolution
 from verinet.train.specification import Loss, Objective
 
-__all__ = ["DualSolution", "balance", "balance_exactly", "dual_value", "largest_scale", "make_dual"]
+__all__ = ["balance", "balance_exactly", "dual_value", "estimate", "largest_scale", "make_dual"]
 
-
-@dataclass(frozen=True)
-class DualSolution:
-    """A feasible point of the dual problem: what proves a lower bound.
-
-    Parameters
-    ----------
-    prices : tuple of Fraction
-        One for each distinct sample; balanced exactly.
-    scale : Fraction
-        The scaled prices ``scale * prices`` are feasible.
-    bound : Fraction
-        The dual objective at the scaled prices.
-    worth : float
-        What the best unit is worth at the unscaled prices, at most.
-    claimed : bool
-        Whether a solver's claim stands behind `worth`.
-    """
-
-    prices: tuple[Fraction, ...]
-    scale: Fraction
-    bound: Fraction
-    worth: float
-    claimed: bool
+SHARES = (1.0, 0.999, 0.99, 0.95, 0.9, 0.8)
+"""Of the largest feasible scale: where a loss is curved, a smaller one may give the better bound."""
 
 
 def balance(prices: FloatArray, free: FloatArray) -> FloatArray:
@@ -91,9 +70,7 @@ def balance_exactly(prices: FloatArray, free: FloatArray) -> list[Fraction]:
     columns = free.shape[1]
     if not len(loose):
         return exact
-    residue = [
-        -sum((exact[n] * Fraction(float(free[n, j])) for n in loose), Fraction(0)) for j in range(columns)
-    ]
+    residue = [-sum((exact[n] * Fraction(float(free[n, j])) for n in loose), Fraction(0)) for j in range(columns)]
     if not any(residue):
         return exact
     weighted = free[loose] * np.abs(prices[loose])[:, None]
@@ -156,10 +133,7 @@ def _logistic_value(prices: Sequence[Fraction], y: FloatArray, weights: FloatArr
     if (share < -1e-15).any() or (share > 1 + 1e-15).any():
         raise ValueError("a price is outside of its limits")
     share = np.clip(share, 0.0, 1.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        entropy = -np.where(share > 0, share * np.log(share), 0.0) - np.where(
-            share < 1, (1 - share) * np.log1p(-share), 0.0
-        )
+    entropy = xlogy(-share, share) - xlog1py(1.0 - share, -share)
     # Shares are off by a few units of roundoff, where the entropy's slope is at most the logarithm of the share;
     # logarithms are off by a few units too. A relative and an absolute part of 1e-12 cover both amply.
     return Fraction(float_down(Fraction(math.fsum(weights * (entropy * (1 - 1e-12) - 1e-12)))))
@@ -171,6 +145,35 @@ VALUES: Mapping[Loss, Callable[[Sequence[Fraction], FloatArray, FloatArray, Obje
     Loss.LOGISTIC: _logistic_value,
 }
 """The dual objective of each loss."""
+
+
+def _band_estimate(prices: FloatArray, y: FloatArray, weights: FloatArray, objective: Objective) -> float:
+    bands = bands_of(y, weights, objective)
+    positive, negative = prices > 0, prices < 0
+    return float(prices[positive] @ bands.low[positive] + prices[negative] @ bands.high[negative])
+
+
+def _squared_estimate(prices: FloatArray, y: FloatArray, weights: FloatArray, objective: Objective) -> float:
+    return float(prices @ y - (prices * prices / (4.0 * weights)).sum())
+
+
+def _logistic_estimate(prices: FloatArray, y: FloatArray, weights: FloatArray, objective: Objective) -> float:
+    share = np.clip(prices * y / weights, 0.0, 1.0)
+    return float(weights @ (xlogy(-share, share) - xlog1py(1.0 - share, -share)))
+
+
+ESTIMATES: Mapping[Loss, Callable[[FloatArray, FloatArray, FloatArray, Objective], float]] = {
+    **dict.fromkeys(BANDS, _band_estimate),
+    Loss.SQUARED: _squared_estimate,
+    Loss.LOGISTIC: _logistic_estimate,
+}
+"""The same in float64, for the rounds."""
+
+
+def estimate(prices: FloatArray, scale: float, y: FloatArray, weights: FloatArray, objective: Objective) -> float:
+    """Return the dual objective at scaled prices, or at the best of some smaller scales, in float64."""
+    shares = (1.0,) if objective.loss in BANDS else SHARES
+    return max(ESTIMATES[objective.loss](scale * share * prices, y, weights, objective) for share in shares)
 
 
 def dual_value(prices: Sequence[Fraction], y: FloatArray, weights: FloatArray, objective: Objective) -> Fraction:
@@ -225,7 +228,7 @@ def make_dual(
     """Compute the bound of feasible prices; any smaller scale is feasible too, and a curved loss may prefer one."""
     best = None
     # The balance may have pushed a price over its limit by a rounding: the second scale takes it back.
-    for share in (1.0, 1 - 1e-13, 1 - 1e-10) if objective.loss in BANDS else (1.0, 0.999, 0.99, 0.95, 0.9, 0.8):
+    for share in (1.0, 1 - 1e-13, 1 - 1e-10) if objective.loss in BANDS else SHARES:
         factor = Fraction(scale * share)
         try:
             value = dual_value([factor * p for p in prices], y, weights, objective)

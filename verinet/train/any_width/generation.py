@@ -13,11 +13,12 @@ import numpy as np
 from verinet.errors import SolverError
 from verinet.numeric import BoolArray, FloatArray
 from verinet.train.any_width.band import BANDS, bands_of
-from verinet.train.any_width.dual import DualSolution, balance, balance_exactly, largest_scale, make_dual
+from verinet.train.any_width.dual import balance, balance_exactly, estimate, largest_scale, make_dual
 from verinet.train.any_width.family import Family
 from verinet.train.any_width.master import Columns, Fit, LinearMaster, Master
 from verinet.train.any_width.pricing import Priced, Pricer, Unit
 from verinet.train.any_width.smooth import SMOOTH, SmoothMaster
+from verinet.train.dual import DualSolution
 from verinet.train.specification import AnyWidthSpecification, Skip
 from verinet.verify import Deadline
 
@@ -99,9 +100,7 @@ class Problem:
 
     def unit_columns(self, units: list[Unit]) -> Columns:
         """Return the columns of some units."""
-        design = np.column_stack(
-            [unit.sign * self.family.values(unit.weights[None, :], unit.cell) for unit in units]
-        )
+        design = np.column_stack([unit.sign * self.family.values(unit.weights[None, :], unit.cell) for unit in units])
         count = len(units)
         return Columns(design, np.full(count, self.specification.objective.l1), np.zeros(count, dtype=np.bool_))
 
@@ -246,11 +245,9 @@ class _State:
         scale = largest_scale(
             prices, priced.bound, self.cost, self.skip, specification.price_of_skip, self.problem.sides
         )
-        dual = make_dual(
-            prices, scale, priced.bound, priced.claimed, self.problem.y, self.problem.weights, specification.objective
-        )  # type: ignore[arg-type]
-        if float(dual.bound) > self.bound:
-            self.bound, self.best = float(dual.bound), (prices, scale, priced.bound, priced.claimed)
+        bound = estimate(prices, scale, self.problem.y, self.problem.weights, specification.objective)
+        if bound > self.bound:
+            self.bound, self.best = bound, (prices, scale, priced.bound, priced.claimed)
 
     def _gap(self) -> float:
         return max(0.0, self.fit.objective - self.bound) / max(abs(self.fit.objective), 1e-300)

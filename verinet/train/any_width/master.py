@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import scipy.sparse as sp
 
+from verinet.errors import SolverError
 from verinet.numeric import BoolArray, FloatArray, IntArray
 from verinet.solve import GrowingProgramme
 from verinet.train.any_width.band import Bands
@@ -125,6 +126,7 @@ class LinearMaster:
         self._inside = np.zeros(self._samples, dtype=np.bool_)
         self._row_of = np.full(self._samples, -1)
         self._assumed = np.zeros(self._samples)
+        self._order = np.arange(self._samples)
         count = len(columns.costs)
         self._places = self._programme.add_columns(
             columns.costs, np.where(columns.free, -np.inf, 0.0), np.full(count, np.inf), np.zeros((0, count))
@@ -146,11 +148,25 @@ class LinearMaster:
             Bands(bands.low[part], bands.high[part], share * bands.under[part], share * bands.over[part]),
             Columns(columns.design[part], columns.costs, columns.free),
         )
-        f = (columns.design @ small.solve(np.inf).values)[: self._samples]
+        f = columns.design[: self._samples] @ small.solve(np.inf).values
         self._assumed = bands.state(f)
         with np.errstate(invalid="ignore"):
             distance = np.minimum(np.abs(f - bands.low), np.abs(f - bands.high))
-        self._enter(np.argsort(distance, kind="stable")[:SAMPLE])
+        self._order = np.argsort(distance, kind="stable")
+        self._enter(self._order[:SAMPLE])
+
+    def _enter_more(self) -> None:
+        """Enter as many rows again: those that are linear pull harder than those in the programme hold.
+
+        Raises
+        ------
+        SolverError
+            If all rows are in it: the problem itself has no limit.
+        """
+        waiting = self._order[~self._inside[self._order]]
+        if not len(waiting):
+            raise SolverError("the master problem is unbounded; report this data")
+        self._enter(waiting[: np.count_nonzero(self._inside)])
 
     def _enter(self, samples: IntArray) -> None:
         """Give samples their rows, with variables for what lies outside of the band."""
@@ -207,7 +223,11 @@ class LinearMaster:
     def solve(self, time_limit: float) -> Fit:
         """Return the optimum over the variables so far."""
         while True:
-            values, duals = self._programme.solve(time_limit)
+            solved = self._programme.solve(time_limit)
+            if solved is None:
+                self._enter_more()
+                continue
+            values, duals = solved
             v = values[self._places]
             f = self._columns.design @ v
             state = self._bands.state(f[: self._samples])

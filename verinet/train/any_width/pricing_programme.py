@@ -12,7 +12,7 @@ import numpy as np
 from verinet.encode import Encoded, lower_programme, maximum, relu
 from verinet.errors import SolverError
 from verinet.model import Maximum
-from verinet.numeric import CLAIM_TOLERANCE, BoolArray, FloatArray
+from verinet.numeric import CLAIM_TOLERANCE, BoolArray, FloatArray, IntArray
 from verinet.program import Expressions, ProgrammeBuilder, SolveOptions
 from verinet.solve import choose
 from verinet.verify import ConeSearch, Deadline
@@ -94,9 +94,7 @@ def bound_by_programme(
     return Claimed((-outcome.bound + CLAIM_TOLERANCE) * cutoff, points)
 
 
-def _pooled(
-    builder: ProgrammeBuilder, search: ConeSearch, terms: FloatArray, w: Expressions
-) -> tuple[Encoded, FloatArray]:
+def _pooled(builder: ProgrammeBuilder, search: ConeSearch, terms: IntArray, w: Expressions) -> tuple[Encoded, IntArray]:
     """Return the rows' products of some terms, with bounds over the ball, and where each term's rows begin."""
     starts = search.ends - search.sizes
     rows = np.concatenate([np.arange(starts[t], search.ends[t]) for t in terms])

@@ -1,0 +1,186 @@
+"""Any-width training from data to a network with its record: generate, assemble, export, recompute exactly."""
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from verinet.errors import DataError, InputError
+from verinet.numeric import FloatArray, float_down
+from verinet.program import Progress, Status
+from verinet.train.any_width.family import dense_family
+from verinet.train.any_width.generation import Generation, Problem, Round, generate
+from verinet.train.any_width.pricing import Pricer, Unit
+from verinet.train.data import TrainingData
+from verinet.train.export import build_network, to_raw
+from verinet.train.objective import exact_objective
+from verinet.train.programme import Parameters
+from verinet.train.result import Method, TrainingRecord, TrainingResult
+from verinet.train.specification import AnyWidthSpecification, TrainOptions
+from verinet.verify import Deadline
+
+__all__ = ["UnitSum", "assemble", "prepare_problem", "train_any_width"]
+
+NEGLIGIBLE = 1e-9
+"""Units with output weights below this, relative to the largest, are residues of the master's solver."""
+
+
+@dataclass(frozen=True, eq=False)
+class UnitSum:
+    """A network as a sum: ``f = constant + skip . x + sum of sizes * signs * units``, in scaled features.
+
+    Parameters
+    ----------
+    constant : float
+    skip : ndarray, shape (features,)
+    units : tuple of Unit
+        Each once.
+    sizes : ndarray, shape (units,)
+        Positive output weights, to be taken with the units' signs.
+    """
+
+    constant: float
+    skip: FloatArray
+    units: tuple[Unit, ...]
+    sizes: FloatArray
+
+    def parameters(self) -> Parameters:
+        """Return the sign-normalised parameters of a sum of ReLUs."""
+        features = len(self.skip)
+        scaled = np.array([size * unit.weights for size, unit in zip(self.sizes, self.units, strict=True)])
+        scaled = scaled.reshape(len(self.units), features + 1)
+        return Parameters(scaled[:, :-1], scaled[:, -1], self.skip, self.constant)
+
+
+def prepare_problem(data: TrainingData, specification: AnyWidthSpecification) -> Problem:
+    """Return the problem of some data.
+
+    Raises
+    ------
+    InputError
+        If the specification names features that the data does not have, or more to a unit than there are.
+    DataError
+        If a classification loss meets other targets than -1 and 1.
+    """
+    features = len(data.names)
+    for feature in specification.monotone:
+        if not 0 <= feature < features:
+            raise InputError(f"a monotone constraint names feature {feature}, the data has {features}")
+    if specification.objective.loss.classifies and not np.isin(data.y, (-1.0, 1.0)).all():
+        raise DataError("a classification loss needs targets -1 and 1")
+    x = data.scaled_x
+    return Problem(x, data.scaled_y, data.weights, dense_family(x, specification.max_features_per_unit), specification)
+
+
+def assemble(problem: Problem, units: Iterable[Unit], values: FloatArray) -> UnitSum:
+    """Read the network off the values of a master's variables; equal units become one."""
+    parts = problem.skip_parts()
+    skip = np.zeros(problem.x.shape[1])
+    for (feature, sign), value in zip(parts, values[1 : 1 + len(parts)], strict=True):
+        skip[feature] += sign * value
+    largest = max(float(values[1:].max(initial=0.0)), 1e-300)
+    skip[np.abs(skip) <= NEGLIGIBLE * largest] = 0.0
+    sizes: dict[tuple[int, int, bytes], float] = {}
+    known: dict[tuple[int, int, bytes], Unit] = {}
+    for unit, value in zip(units, values[1 + len(parts) :], strict=True):
+        if value > NEGLIGIBLE * largest:
+            key = (unit.sign, unit.cell, unit.weights.tobytes())
+            sizes[key] = sizes.get(key, 0.0) + float(value)
+            known[key] = unit
+    return UnitSum(float(values[0]), skip, tuple(known.values()), np.array(list(sizes.values())))
+
+
+def train_any_width(
+    data: TrainingData,
+    specification: AnyWidthSpecification,
+    options: TrainOptions | None = None,
+    *,
+    start: list[Unit] | None = None,
+) -> TrainingResult:
+    """Train a one-hidden-layer network to proven optimality over networks of every width.
+
+    Parameters
+    ----------
+    data : TrainingData
+    specification : AnyWidthSpecification
+    options : TrainOptions or None
+    start : list of Unit or None
+        Units to begin with.
+
+    Returns
+    -------
+    TrainingResult
+        Its objective is exact; its bound is recomputed in rational arithmetic from the dual solution in the record.
+
+    Raises
+    ------
+    InputError, DataError
+        See `prepare_problem`.
+    """
+    options = options or TrainOptions()
+    started = time.monotonic()
+    problem = prepare_problem(data, specification)
+    pricer = Pricer(problem.family, specification.monotone, options.solver, options.threads)
+
+    def report(state: Round) -> None:
+        options.on_progress(Progress(state.seconds, state.objective, state.bound))
+
+    generation = generate(
+        problem,
+        pricer,
+        options.gap_tolerance,
+        Deadline(started + options.time_limit),
+        seed=options.seed,
+        start=start,
+        on_round=report,
+    )
+    chosen = assemble(problem, generation.units, generation.fit.values)
+    return conclude(data, problem, generation, chosen, options, started)
+
+
+def conclude(
+    data: TrainingData,
+    problem: Problem,
+    generation: Generation,
+    chosen: UnitSum,
+    options: TrainOptions,
+    started: float,
+) -> TrainingResult:
+    """Export a network and say what is known about it."""
+    specification = problem.specification
+    signs = [unit.sign for unit in chosen.units]
+    raw = to_raw(chosen.parameters(), signs, specification.monotone, data.scaling)
+    network = build_network(raw)
+    objective = exact_objective(network, raw, specification.objective, data, specification.price_of_skip)
+    bound = float_down(generation.dual.bound)
+    gap = gap_between(objective, bound)
+    proven = gap <= options.gap_tolerance
+    notes = [] if proven else [f"the optimum is not proven: {generation.reason or 'the gap did not close'}"]
+    record = TrainingRecord(
+        objective,
+        generation.fit.objective,
+        bound,
+        gap,
+        Status.OPTIMAL if proven else Status.UNKNOWN,
+        "highs and cone search" if not generation.dual.claimed else "highs and a mixed-integer programme",
+        time.monotonic() - started,
+        raw.nonzeros,
+        raw.units,
+        tuple(data.names[j] for j in raw.features),
+        len(data.y),
+        tuple(notes),
+        Method.ANY_WIDTH,
+        "a solver's claim" if generation.dual.claimed else "rounding-safe bounds",
+        tuple(Progress(r.seconds, r.objective, r.bound) for r in generation.rounds),
+        generation.dual,
+    )
+    return TrainingResult(network, raw, record)
+
+
+def gap_between(objective: Fraction, bound: float) -> float:
+    """Return the relative gap; zero at most by rounding."""
+    value = float(objective)
+    return max(0.0, value - bound) / max(abs(value), 1e-10) if math.isfinite(bound) else math.inf

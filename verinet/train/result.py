@@ -1,0 +1,90 @@
+"""What comes out of a training: a network, and what is claimed and known about it."""
+
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+
+from verinet.model import Network
+from verinet.program import Progress, Status
+from verinet.train.dual import DualSolution
+from verinet.train.export import RawParameters
+
+__all__ = ["Method", "TrainingRecord", "TrainingResult"]
+
+
+class Method(Enum):
+    """How a network was trained."""
+
+    ANY_WIDTH = "any-width"
+    MILP = "milp"
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What is claimed and what is known about a trained network.
+
+    Parameters
+    ----------
+    objective : Fraction
+        Of the exported network, recomputed exactly.
+    claimed_objective : float
+        The solver's.
+    bound : float
+        A lower bound over all networks of the specification; `basis` says who vouches for it.
+    gap : float
+        Relative gap between the exact objective and the bound.
+    status : Status
+        OPTIMAL if the gap tolerance was reached.
+    solver : str
+        Which, and why it was chosen.
+    seconds : float
+    nonzeros, units : int
+    features : tuple of str
+        Those that the network reads.
+    samples : int
+        Distinct rows.
+    notes : tuple of str
+        What a reader must know: limits that were hit, differences that were found.
+    method : Method
+    basis : str
+        What stands behind the bound.
+    history : tuple of Progress
+        Objective and bound as they closed.
+    dual : DualSolution or None
+        What proves the bound, where it comes with a proof.
+    """
+
+    objective: Fraction
+    claimed_objective: float
+    bound: float
+    gap: float
+    status: Status
+    solver: str
+    seconds: float
+    nonzeros: int
+    units: int
+    features: tuple[str, ...]
+    samples: int
+    notes: tuple[str, ...] = ()
+    method: Method = Method.MILP
+    basis: str = "a solver's claim"
+    history: tuple[Progress, ...] = ()
+    dual: DualSolution | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """A trained network and its record.
+
+    Parameters
+    ----------
+    network : Network
+        In raw units.
+    parameters : RawParameters
+        The same, as arrays.
+    record : TrainingRecord
+    """
+
+    network: Network
+    parameters: RawParameters
+    record: TrainingRecord
