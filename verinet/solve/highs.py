@@ -12,6 +12,7 @@ from verinet.numeric import FloatArray
 from verinet.program import Programme, SolveOptions, Status
 from verinet.solve.backend import ABSOLUTE_GAP, Backend, Capability, Claim, resolve_unbounded
 from verinet.solve.linear_form import LinearForm, linear_form
+from verinet.solve.quiet import new_highs
 from verinet.solve.screening import check_kept, check_numerics
 from verinet.solve.supervision import Control
 
@@ -87,7 +88,7 @@ def _solve(programme: Programme, form: LinearForm, options: SolveOptions, contro
     """Build a model, run it and clear it."""
     import highspy
 
-    solver = highspy.Highs()
+    solver = new_highs()
     try:
         _set_options(solver, programme, options, control)
         _pass_model(solver, programme, form)

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from verinet.errors import RejectedRowError, SolverError
 from verinet.numeric import FloatArray, IntArray
+from verinet.solve.quiet import new_highs
 
 __all__ = ["GrowingProgramme"]
 
@@ -24,7 +25,7 @@ class GrowingProgramme:
         import highspy
 
         self._codes = highspy.HighsStatus
-        self._solver: Any = highspy.Highs()
+        self._solver: Any = new_highs()
         for name, value in (
             ("log_to_console", False),
             ("output_flag", False),

@@ -192,6 +192,8 @@ class AnyWidthSpecification:
         if self.objective.loss is Loss.ZERO_ONE:
             raise InputError("training of any width needs a convex loss, found zero_one; use hinge or logistic")
         _check_directions(self.monotone)
+        if self.skip is Skip.FREE and self.monotone:
+            raise InputError("a free skip cannot be monotone and keep its bound; make the skip penalised or none")
 
     @property
     def price_of_skip(self) -> float:

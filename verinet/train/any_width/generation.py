@@ -215,7 +215,7 @@ class _State:
         base = problem.base()
         columns = base.joined(problem.unit_columns(units)) if units else base
         self.free = problem.free_columns()
-        self.skip = problem.x if problem.specification.skip is not Skip.NONE else problem.x[:, :0]
+        self.skip = problem.x if problem.specification.skip is Skip.PENALISED else problem.x[:, :0]
         self.master = problem.master(columns, seed)
         self.fit = self.master.solve(np.inf)
         self.bound, self.best = -np.inf, (np.zeros(len(problem.y)), 1.0, 0.0, False)
