@@ -190,7 +190,9 @@ class AnyWidthSpecification:
                 "there is always a wider network that fits the samples better, so no optimum"
             )
         if self.objective.loss is Loss.ZERO_ONE:
-            raise InputError("training of any width needs a convex loss, found zero_one; use hinge or logistic")
+            raise InputError(
+                "training of any width needs a convex loss, found zero_one; use hinge or logistic, or the method milp"
+            )
         _check_directions(self.monotone)
         if self.skip is Skip.FREE and self.monotone:
             raise InputError("a free skip cannot be monotone and keep its bound; make the skip penalised or none")

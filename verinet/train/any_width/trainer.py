@@ -22,7 +22,7 @@ from verinet.train.result import Method, TrainingRecord, TrainingResult
 from verinet.train.specification import AnyWidthSpecification, TrainOptions
 from verinet.verify import Deadline
 
-__all__ = ["UnitSum", "assemble", "prepare_problem", "train_any_width"]
+__all__ = ["UnitSum", "assemble", "gap_between", "prepare_problem", "train_any_width"]
 
 NEGLIGIBLE = 1e-9
 """Units with output weights below this, relative to the largest, are residues of the master's solver."""
