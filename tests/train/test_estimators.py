@@ -49,7 +49,7 @@ def test_defaults_give_a_proven_sparse_network_on_breast_cancer() -> None:
 
 
 def hidden_weights(model):
-    return next(node.op.maps[0].matrix for node in model.network_.nodes if node.name == "hidden")
+    return next(node.op.maps[0].weights for node in model.network_.nodes if node.name == "hidden")
 
 
 def test_what_a_milp_fit_leaves_behind() -> None:

@@ -1,0 +1,195 @@
+"""What each hidden unit adds to the output, in raw units: curves of one feature, heat maps of two."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from verinet.audit.pictures import INK, LOWERS, QUIET, RAISES, new_figure, svg_text
+from verinet.numeric import FloatArray
+from verinet.train import RawParameters, Scaling
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw_units"]
+
+MOST_PANELS = 12
+COLUMNS = 3
+PANEL_WIDTH, PANEL_HEIGHT = 3.6, 3.0
+CURVE_POINTS, MAP_POINTS = 201, 61
+LONGEST_NAME = 28
+"""Longer names of features are cut, so that labels do not run into each other."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Panel:
+    """One feature with the units that read it alone, or two features with a unit that reads both.
+
+    Parameters
+    ----------
+    features : tuple of int
+    units : tuple of int
+    size : float
+        How far the output moves by it over the data's range.
+    """
+
+    features: tuple[int, ...]
+    units: tuple[int, ...]
+    size: float
+
+
+def draw_units(parameters: RawParameters, names: Sequence[str], output: str, scaling: Scaling) -> str:
+    """Draw what units and features contribute to an output over the data's range.
+
+    Parameters
+    ----------
+    parameters : RawParameters
+    names : sequence of str
+        Of the features.
+    output : str
+    scaling : Scaling
+        Holds the data's range.
+
+    Returns
+    -------
+    str
+        An SVG document: for each feature the curves of the units that read it alone and, thick, the sum of these and
+        the feature's linear part; for each unit of two features a heat map. Units of more features are counted, not
+        drawn; of many panels the largest are drawn.
+    """
+    low, high = scaling.offset, scaling.offset + scaling.width
+    panels = sorted(_panels(parameters, low, high), key=lambda panel: -panel.size)
+    drawn = panels[:MOST_PANELS]
+    columns = min(COLUMNS, max(len(drawn), 2))
+    rows = max(1, math.ceil(len(drawn) / columns))
+    figure = new_figure(PANEL_WIDTH * columns, PANEL_HEIGHT * rows + 0.7)
+    labels = [_short(name) for name in names]
+    limit = max((panel.size for panel in drawn if len(panel.features) == 2), default=1.0) or 1.0
+    for place, panel in enumerate(drawn, start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        if len(panel.features) == 1:
+            _draw_curves(axes, panel, parameters, labels, low, high)
+        else:
+            _draw_map(axes, panel, parameters, labels, (low, high), limit)
+    figure.suptitle(f"Contributions to {output}, in its units", color=INK, fontsize=12)
+    figure.supxlabel("; ".join(_notes(parameters, panels)), color=QUIET, fontsize=8)
+    return svg_text(figure)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def _read_by(parameters: RawParameters) -> list[tuple[int, ...]]:
+    """Return the features that each unit reads."""
+    return [tuple(int(j) for j in np.flatnonzero(row)) for row in parameters.weights]
+
+
+def _panels(parameters: RawParameters, low: FloatArray, high: FloatArray) -> list[_Panel]:
+    read = _read_by(parameters)
+    panels = []
+    for j in parameters.features:
+        units = tuple(k for k, features in enumerate(read) if features == (j,))
+        if units or parameters.skip[j]:
+            _, curves = _curves(parameters, j, units, low, high)
+            panels.append(_Panel((j,), units, float(np.ptp(curves[:, -1]))))
+    for k, features in enumerate(read):
+        if len(features) == 2:
+            corners = _map(parameters, k, features, low, high, 2)
+            panels.append(_Panel(features, (k,), float(np.abs(corners).max())))
+    return panels
+
+
+def _curves(
+    parameters: RawParameters, feature: int, units: tuple[int, ...], low: FloatArray, high: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return places, and at each what the units contribute and, in the last column, all of them and the skip."""
+    x = np.linspace(low[feature], high[feature], CURVE_POINTS)
+    chosen = list(units)
+    hidden = np.maximum(np.outer(x, parameters.weights[chosen, feature]) + parameters.biases[chosen], 0.0)
+    each = hidden * parameters.outputs[chosen]
+    return x, np.column_stack([each, each.sum(axis=1) + parameters.skip[feature] * x])
+
+
+def _map(
+    parameters: RawParameters, unit: int, features: tuple[int, ...], low: FloatArray, high: FloatArray, points: int
+) -> FloatArray:
+    """Return what a unit contributes on a grid, the second feature along the rows; it is greatest at a corner."""
+    a, b = features
+    x, y = (np.linspace(low[j], high[j], points) for j in (a, b))
+    weights = parameters.weights[unit]
+    inner = parameters.biases[unit] + weights[a] * x[None, :] + weights[b] * y[:, None]
+    return parameters.outputs[unit] * np.maximum(inner, 0.0)
+
+
+def _draw_curves(
+    axes: "Axes", panel: _Panel, parameters: RawParameters, labels: Sequence[str], low: FloatArray, high: FloatArray
+) -> None:
+    (feature,) = panel.features
+    x, curves = _curves(parameters, feature, panel.units, low, high)
+    for curve, unit in zip(curves.T, panel.units, strict=False):
+        colour = RAISES if parameters.outputs[unit] > 0 else LOWERS
+        axes.plot(x, curve, color=colour, linewidth=1.0, alpha=0.8)
+    axes.plot(x, curves[:, -1], color=INK, linewidth=2.2)
+    axes.axhline(0.0, color=QUIET, linewidth=0.6)
+    axes.set_title(_units_title(panel, parameters), color=INK, fontsize=9)
+    axes.set_xlabel(labels[feature], fontsize=9)
+    _small_ticks(axes)
+    axes.grid(alpha=0.25)
+
+
+def _units_title(panel: _Panel, parameters: RawParameters) -> str:
+    (feature,) = panel.features
+    units = len(panel.units)
+    parts = [f"unit_{panel.units[0] + 1}" if units == 1 else f"{units} units"] if units else []
+    return " and ".join(parts + (["linear part"] if parameters.skip[feature] else []))
+
+
+def _draw_map(
+    axes: "Axes",
+    panel: _Panel,
+    parameters: RawParameters,
+    labels: Sequence[str],
+    ends: tuple[FloatArray, FloatArray],
+    limit: float,
+) -> None:
+    (unit,) = panel.units
+    a, b = panel.features
+    low, high = ends
+    # One scale for all maps, so that a pale map is a small contribution.
+    shades = axes.imshow(
+        _map(parameters, unit, panel.features, low, high, MAP_POINTS),
+        cmap="RdBu",
+        vmin=-limit,
+        vmax=limit,
+        origin="lower",
+        extent=(low[a], high[a], low[b], high[b]),
+        aspect="auto",
+        interpolation="bilinear",
+    )
+    axes.figure.colorbar(shades, ax=axes, pad=0.02).ax.tick_params(labelsize=7)
+    axes.set_title(f"unit_{unit + 1}", color=INK, fontsize=9)
+    axes.set_xlabel(labels[a], fontsize=9)
+    axes.set_ylabel(labels[b], fontsize=9)
+    _small_ticks(axes)
+
+
+def _small_ticks(axes: "Axes") -> None:
+    axes.tick_params(labelsize=7)
+    axes.locator_params(axis="x", nbins=5)
+
+
+def _notes(parameters: RawParameters, panels: Sequence[_Panel]) -> list[str]:
+    """Say how to read the picture and what is not in it."""
+    notes = []
+    if any(len(panel.features) == 1 for panel in panels):
+        notes.append("thick: the feature's total effect by itself; thin: units, blue raises, red lowers")
+    large = sum(len(features) > 2 for features in _read_by(parameters))
+    if large:
+        notes.append(f"{large} units of more than two features are not drawn")
+    if len(panels) > MOST_PANELS:
+        notes.append(f"the {MOST_PANELS} largest of {len(panels)} panels; {len(panels) - MOST_PANELS} are left out")
+    return notes or (["the output is constant"] if not panels else ["blue raises, red lowers"])
