@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["INK", "LOWERS", "QUIET", "RAISES", "new_figure", "number", "svg_text"]
+__all__ = ["INK", "LOWERS", "QUIET", "RAISES", "new_figure", "svg_text"]
 
 RAISES, LOWERS = "#1b6ca8", "#c0392b"
 """What raises the output and what lowers it, as in the picture of the network."""
@@ -30,8 +30,3 @@ def svg_text(figure: "Figure") -> str:
     with mpl.rc_context({"svg.hashsalt": "verinet", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
-
-
-def number(value: float) -> str:
-    """Write a number for reading, with three digits."""
-    return f"{value:.3g}"

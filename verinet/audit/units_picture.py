@@ -64,8 +64,8 @@ def draw_units(parameters: RawParameters, names: Sequence[str], output: str, sca
     panels = sorted(_panels(parameters, low, high), key=lambda panel: -panel.size)
     drawn = panels[:MOST_PANELS]
     columns = min(COLUMNS, max(len(drawn), 2))
-    rows = max(1, math.ceil(len(drawn) / columns))
-    figure = new_figure(PANEL_WIDTH * columns, PANEL_HEIGHT * rows + 0.7)
+    rows = math.ceil(len(drawn) / columns)
+    figure = new_figure(PANEL_WIDTH * columns, PANEL_HEIGHT * rows + 0.8)
     labels = [_short(name) for name in names]
     limit = max((panel.size for panel in drawn if len(panel.features) == 2), default=1.0) or 1.0
     for place, panel in enumerate(drawn, start=1):
@@ -74,8 +74,9 @@ def draw_units(parameters: RawParameters, names: Sequence[str], output: str, sca
             _draw_curves(axes, panel, parameters, labels, low, high)
         else:
             _draw_map(axes, panel, parameters, labels, (low, high), limit)
-    figure.suptitle(f"Contributions to {output}, in its units", color=INK, fontsize=12)
-    figure.supxlabel("; ".join(_notes(parameters, panels)), color=QUIET, fontsize=8)
+    title = f"{_short(output)} = {parameters.offset:.6g} + the contributions of its features and units"
+    figure.suptitle(title, color=INK, fontsize=11, parse_math=False)
+    figure.supxlabel(";  ".join(_notes(parameters, panels)), color=QUIET, fontsize=8)
     return svg_text(figure)
 
 
@@ -122,7 +123,7 @@ def _map(
     x, y = (np.linspace(low[j], high[j], points) for j in (a, b))
     weights = parameters.weights[unit]
     inner = parameters.biases[unit] + weights[a] * x[None, :] + weights[b] * y[:, None]
-    return parameters.outputs[unit] * np.maximum(inner, 0.0)
+    return np.asarray(parameters.outputs[unit] * np.maximum(inner, 0.0))
 
 
 def _draw_curves(
@@ -136,7 +137,7 @@ def _draw_curves(
     axes.plot(x, curves[:, -1], color=INK, linewidth=2.2)
     axes.axhline(0.0, color=QUIET, linewidth=0.6)
     axes.set_title(_units_title(panel, parameters), color=INK, fontsize=9)
-    axes.set_xlabel(labels[feature], fontsize=9)
+    axes.set_xlabel(labels[feature], fontsize=9, parse_math=False)
     _small_ticks(axes)
     axes.grid(alpha=0.25)
 
@@ -172,8 +173,8 @@ def _draw_map(
     )
     axes.figure.colorbar(shades, ax=axes, pad=0.02).ax.tick_params(labelsize=7)
     axes.set_title(f"unit_{unit + 1}", color=INK, fontsize=9)
-    axes.set_xlabel(labels[a], fontsize=9)
-    axes.set_ylabel(labels[b], fontsize=9)
+    axes.set_xlabel(labels[a], fontsize=9, parse_math=False)
+    axes.set_ylabel(labels[b], fontsize=9, parse_math=False)
     _small_ticks(axes)
 
 
@@ -186,10 +187,12 @@ def _notes(parameters: RawParameters, panels: Sequence[_Panel]) -> list[str]:
     """Say how to read the picture and what is not in it."""
     notes = []
     if any(len(panel.features) == 1 for panel in panels):
-        notes.append("thick: the feature's total effect by itself; thin: units, blue raises, red lowers")
+        notes.append("thick: all that reads the feature alone; thin: single units")
     large = sum(len(features) > 2 for features in _read_by(parameters))
     if large:
         notes.append(f"{large} units of more than two features are not drawn")
     if len(panels) > MOST_PANELS:
         notes.append(f"the {MOST_PANELS} largest of {len(panels)} panels; {len(panels) - MOST_PANELS} are left out")
-    return notes or (["the output is constant"] if not panels else ["blue raises, red lowers"])
+    if any(panel.units for panel in panels):
+        notes.append("blue raises, red lowers")
+    return notes or ["the output is constant"]
