@@ -74,7 +74,7 @@ def test_pictures_are_the_same_every_time() -> None:
 @pytest.mark.parametrize(("units", "reads"), [(30, 1), (5, 2)])
 def test_units_are_drawn_with_the_names_of_their_features(units: int, reads: int) -> None:
     found = texts(draw_units(random_network(units, reads), NAMES, "score", SCALING))
-    assert "score = 1.5 + the contributions" in found
+    assert "score = 1.5 + the contributions of its parts" in found
     assert "income & <wealth>" in found
     assert "a name that is much too lon…" in found
     assert ("unit_3" in found) == (reads == 2)
@@ -88,12 +88,12 @@ def test_names_are_no_formulas() -> None:
 
 def test_many_units_are_cut_and_counted() -> None:
     svg = draw_units(random_network(40, 2), NAMES, "score", SCALING)
-    assert "the 12 largest of 40 panels; 28 are left out" in texts(svg)
+    assert "drawn are the 12 largest of 40 parts, 28 left out" in texts(svg)
     assert len(re.findall(r'id="axes_\d+"', svg)) == 24  # each map has a scale beside it
 
 
 def test_units_of_many_features_are_counted() -> None:
-    assert "3 units of more than two features are not drawn" in texts(
+    assert "not drawn: units of more than two features, 3 in number" in texts(
         draw_units(random_network(3, 3), NAMES, "score", SCALING)
     )
 

@@ -74,7 +74,7 @@ def draw_units(parameters: RawParameters, names: Sequence[str], output: str, sca
             _draw_curves(axes, panel, parameters, labels, low, high)
         else:
             _draw_map(axes, panel, parameters, labels, (low, high), limit)
-    title = f"{_short(output)} = {parameters.offset:.6g} + the contributions of its features and units"
+    title = f"{_short(output)} = {parameters.offset:.6g}" + (" + the contributions of its parts" if panels else "")
     figure.suptitle(title, color=INK, fontsize=11, parse_math=False)
     figure.supxlabel(";  ".join(_notes(parameters, panels)), color=QUIET, fontsize=8)
     return svg_text(figure)
@@ -131,11 +131,11 @@ def _draw_curves(
 ) -> None:
     (feature,) = panel.features
     x, curves = _curves(parameters, feature, panel.units, low, high)
+    axes.axhline(0.0, color=QUIET, linewidth=0.6)
+    axes.plot(x, curves[:, -1], color=INK, linewidth=3.0)
     for curve, unit in zip(curves.T, panel.units, strict=False):
         colour = RAISES if parameters.outputs[unit] > 0 else LOWERS
-        axes.plot(x, curve, color=colour, linewidth=1.0, alpha=0.8)
-    axes.plot(x, curves[:, -1], color=INK, linewidth=2.2)
-    axes.axhline(0.0, color=QUIET, linewidth=0.6)
+        axes.plot(x, curve, color=colour, linewidth=1.2)
     axes.set_title(_units_title(panel, parameters), color=INK, fontsize=9)
     axes.set_xlabel(labels[feature], fontsize=9, parse_math=False)
     _small_ticks(axes)
@@ -188,11 +188,14 @@ def _notes(parameters: RawParameters, panels: Sequence[_Panel]) -> list[str]:
     notes = []
     if any(len(panel.features) == 1 for panel in panels):
         notes.append("thick: all that reads the feature alone; thin: single units")
+    # A network that reads nothing but such units has no panels, and is not constant.
     large = sum(len(features) > 2 for features in _read_by(parameters))
     if large:
-        notes.append(f"{large} units of more than two features are not drawn")
+        notes.append(f"not drawn: units of more than two features, {large} in number")
     if len(panels) > MOST_PANELS:
-        notes.append(f"the {MOST_PANELS} largest of {len(panels)} panels; {len(panels) - MOST_PANELS} are left out")
+        notes.append(
+            f"drawn are the {MOST_PANELS} largest of {len(panels)} parts, {len(panels) - MOST_PANELS} left out"
+        )
     if any(panel.units for panel in panels):
         notes.append("blue raises, red lowers")
     return notes or ["the output is constant"]

@@ -107,11 +107,14 @@ def combine(parts: Sequence[RawParameters], *, multiples: bool) -> CombinedParam
 
 def _place(rows: list[FloatArray], row: FloatArray, multiples: bool) -> tuple[int, float]:
     """Return the place of a unit among others and the factor to it; add it where it is new."""
-    for place, other in enumerate(rows):
-        if np.array_equal(row, other):
-            return place, 1.0
-        factor = float(np.abs(row).sum() / np.abs(other).sum())
-        if multiples and np.allclose(row, factor * other, rtol=SAME_DIRECTION, atol=0.0):
-            return place, factor
-    rows.append(row)
-    return len(rows) - 1, 1.0
+    others = np.array(rows).reshape(len(rows), len(row))
+    factors = np.abs(row).sum() / np.abs(others).sum(axis=1)
+    if multiples:
+        same = np.isclose(row, factors[:, None] * others, rtol=SAME_DIRECTION, atol=0.0).all(axis=1)
+    else:
+        same = (row == others).all(axis=1)
+    if not same.any():
+        rows.append(row)
+        return len(rows) - 1, 1.0
+    place = int(np.argmax(same))
+    return place, 1.0 if np.array_equal(row, rows[place]) else float(factors[place])
