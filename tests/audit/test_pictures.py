@@ -89,7 +89,7 @@ def test_names_are_no_formulas() -> None:
 def test_many_units_are_cut_and_counted() -> None:
     svg = draw_units(random_network(40, 2), NAMES, "score", SCALING)
     assert "drawn are the 12 largest of 40 parts, 28 left out" in texts(svg)
-    assert len(re.findall(r'id="axes_\d+"', svg)) == 24  # each map has a scale beside it
+    assert len(re.findall(r'id="axes_\d+"', svg)) == 13  # with the scale of the maps
 
 
 def test_units_of_many_features_are_counted() -> None:

@@ -13,6 +13,7 @@ from verinet.train import RawParameters, Scaling
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 __all__ = ["draw_units"]
 
@@ -68,12 +69,16 @@ def draw_units(parameters: RawParameters, names: Sequence[str], output: str, sca
     figure = new_figure(PANEL_WIDTH * columns, PANEL_HEIGHT * rows + 0.8)
     labels = [_short(name) for name in names]
     limit = max((panel.size for panel in drawn if len(panel.features) == 2), default=1.0) or 1.0
+    maps = []
     for place, panel in enumerate(drawn, start=1):
         axes = figure.add_subplot(rows, columns, place)
         if len(panel.features) == 1:
             _draw_curves(axes, panel, parameters, labels, low, high)
         else:
-            _draw_map(axes, panel, parameters, labels, (low, high), limit)
+            maps.append(_draw_map(axes, panel, parameters, labels, (low, high), limit))
+    if maps:
+        bar = figure.colorbar(maps[0], ax=figure.axes, fraction=0.03, pad=0.01, aspect=40)
+        bar.ax.tick_params(labelsize=7)
     title = f"{_short(output)} = {parameters.offset:.6g}" + (" + the contributions of its parts" if panels else "")
     figure.suptitle(title, color=INK, fontsize=11, parse_math=False)
     figure.supxlabel(";  ".join(_notes(parameters, panels)), color=QUIET, fontsize=8)
@@ -156,11 +161,11 @@ def _draw_map(
     labels: Sequence[str],
     ends: tuple[FloatArray, FloatArray],
     limit: float,
-) -> None:
+) -> "AxesImage":
+    """Draw one map, all on one scale, so that a pale map is a small contribution."""
     (unit,) = panel.units
     a, b = panel.features
     low, high = ends
-    # One scale for all maps, so that a pale map is a small contribution.
     shades = axes.imshow(
         _map(parameters, unit, panel.features, low, high, MAP_POINTS),
         cmap="RdBu",
@@ -171,11 +176,11 @@ def _draw_map(
         aspect="auto",
         interpolation="bilinear",
     )
-    axes.figure.colorbar(shades, ax=axes, pad=0.02).ax.tick_params(labelsize=7)
     axes.set_title(f"unit_{unit + 1}", color=INK, fontsize=9)
     axes.set_xlabel(labels[a], fontsize=9, parse_math=False)
     axes.set_ylabel(labels[b], fontsize=9, parse_math=False)
     _small_ticks(axes)
+    return shades
 
 
 def _small_ticks(axes: "Axes") -> None:
