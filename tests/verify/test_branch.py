@@ -44,7 +44,7 @@ from verinet.verify import (
     verify_query,
 )
 from verinet.verify.box_search import BoxSearch
-from verinet.verify.box_stack import BoxThread
+from verinet.verify.box_stack import BoxPile
 from verinet.verify.branch import search_with_branching
 from verinet.verify.memory import MemoryCeiling, peak_memory
 
@@ -553,7 +553,7 @@ def test_a_stack_that_may_not_grow_ends_the_search_and_not_the_process(
     monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     monkeypatch.setattr("verinet.verify.box_stack.FIRST_CAPACITY", 3)
-    monkeypatch.setattr("verinet.verify.box_stack.BoxThread.grow", lambda thread, capacity: False)
+    monkeypatch.setattr("verinet.verify.box_stack.BoxPile.grow", lambda pile, capacity: False)
     query = above_the_samples(random_dense(0, [4, 32, 32, 1]), 0.1)
     finding = searched(query, threads=threads, timeout=30)
     assert finding.outlook is Outlook.OPEN
@@ -580,8 +580,8 @@ def test_scarce_memory_changes_the_order_and_not_the_answer(monkeypatch: pytest.
     assert searched(query, threads=threads, timeout=60).outlook is Outlook.REFUTED
     monkeypatch.setattr("verinet.verify.box_stack.FIRST_CAPACITY", 3)
     # Small steps only: doubling is refused.
-    grow = "verinet.verify.box_stack.BoxThread.grow"
-    original = BoxThread.grow
+    grow = "verinet.verify.box_stack.BoxPile.grow"
+    original = BoxPile.grow
     monkeypatch.setattr(grow, lambda t, capacity: capacity <= t.capacity + 64 and original(t, capacity))
     assert searched(query, threads=threads, timeout=60).outlook is Outlook.REFUTED
 
