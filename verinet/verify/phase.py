@@ -23,7 +23,7 @@ from verinet.bounds.root import copy_work, finished, improve_bounds
 from verinet.bounds.tape import Tape
 from verinet.model import Input, Network, Region, evaluate
 from verinet.numeric import FloatArray, IntArray
-from verinet.verify.atoms import atom_bounds, refuted_by
+from verinet.verify.atoms import BEYOND_FLOATS, are_floats_enough, atom_bounds, refuted_by
 from verinet.verify.box_search import thread_count
 from verinet.verify.falsify import Falsifier, Target
 from verinet.verify.finding import Finding, Outlook
@@ -416,6 +416,8 @@ def search_with_phases(
         return Finding(Outlook.REFUTED, evidence=evidence, unstable=bounds.unstable)
     if not all(open_cases):
         return Finding(Outlook.OPEN, reason="a case without conditions holds anywhere; the falsifier finds a point")
+    if not all(are_floats_enough(bounds, case) for case in open_cases):
+        return Finding(Outlook.OPEN, reason=BEYOND_FLOATS, unstable=bounds.unstable)
     region = replace(region, unsafe=tuple(open_cases))
     search = _prepare(network, region, open_cases, bounds, options, deadline)
     numbers = np.flatnonzero(remain).tolist()
