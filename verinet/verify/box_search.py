@@ -85,9 +85,10 @@ class BoxSearch(ABC, Generic[Result]):
         self.memory_limit, self.memory = memory, MemoryCeiling(memory)
         lower, upper = domain.box()
         self.count = thread_count(threads)
+        self.stop = np.zeros(1, dtype=np.int64)
         self.free: SimpleQueue[Buffers] = SimpleQueue()
         for _ in range(self.count):
-            self.free.put(Buffers.start(tape, cases, lower, upper))
+            self.free.put(Buffers.start(tape, cases, lower, upper, self.stop))
         size = self.count * PILES if self.count > 1 else 1
         self.piles = [BoxPile.start(tape, cases, self.memory) for _ in range(size)]
         self.piles[0].push_whole(lower, upper)
@@ -158,7 +159,7 @@ class BoxSearch(ABC, Generic[Result]):
         finally:
             # The time is up, or the user has interrupted: whatever still runs stops before its next box.
             if not all(future.done() for future in futures):
-                self.cases.stop[0] = 1
+                self.stop[0] = 1
                 wait(futures)
         return [future.result() for future in futures]
 

@@ -10,7 +10,7 @@ from verinet.bounds.columns import Columns, make_columns
 from verinet.bounds.kernels import Work, make_work
 from verinet.bounds.tape import Tape
 from verinet.model import Domain
-from verinet.numeric import BoolArray, FloatArray
+from verinet.numeric import BoolArray, FloatArray, IntArray
 from verinet.verify.box_kernels import Cases, Event, Stack, explore
 from verinet.verify.finding import OpenBox
 from verinet.verify.memory import MemoryCeiling
@@ -76,9 +76,9 @@ class Buffers:
     columns: Columns
 
     @classmethod
-    def start(cls, tape: Tape, cases: Cases, lower: FloatArray, upper: FloatArray) -> "Buffers":
-        """Make buffers that have seen the whole box."""
-        work = make_work(tape)
+    def start(cls, tape: Tape, cases: Cases, lower: FloatArray, upper: FloatArray, stop: IntArray) -> "Buffers":
+        """Make buffers that have seen the whole box; `stop` is what all threads of a search look at."""
+        work = make_work(tape, stop)
         work.lower[: tape.inputs], work.upper[: tape.inputs] = lower, upper
         stack = _make_stack(tape.total, len(cases.first) - 1, 0)
         # Crossed bounds of the whole box show again, as a contradiction, when the search looks at it.

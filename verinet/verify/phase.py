@@ -297,10 +297,10 @@ class _Minimisers:
         return None
 
 
-def _seeded(search: _Search, bounds: NetworkBounds) -> Work:
+def _seeded(search: _Search, bounds: NetworkBounds, stop: IntArray) -> Work:
     """Make buffers that hold known bounds of every node, with the reach and the lines that they give."""
     tape = search.tape
-    work = make_work(tape)
+    work = make_work(tape, stop)
     for name, start, size in zip(_tape_order(search.network), tape.start, tape.size, strict=False):
         interval = bounds.intervals[name]
         # What overflowed to NaN is not known.
@@ -323,6 +323,8 @@ class _Run:
     """Which conjunctions of the question are searched."""
     workers: Sequence[_Worker] = ()
     next_report: float = 0.0
+    stop: IntArray = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    """What the kernels of all threads look at between passes."""
 
     def note(self) -> None:
         """Look at what is open, while no thread is at work, and now and then say it."""
@@ -433,7 +435,8 @@ def search_with_phases(
     except MemoryError:
         found = run.out_of_memory()
     finally:
-        # Kernels cannot be stopped: when time is up they end on their own, with nobody waiting for them.
+        # Nobody waits for the passes that kernels are in when time is up.
+        run.stop[0] = 1
         pool.shutdown(wait=False, cancel_futures=True)
     return replace(found, unstable=bounds.unstable)
 
@@ -444,7 +447,7 @@ def _stages(run: _Run, bounds: NetworkBounds, pool: Executor, count: int, first_
     # Columns stand there twice while the root's are tightened; the buffers of passes are no larger than one set.
     if not run.has_room(count, 3, KERNEL_MEMORY):
         return run.out_of_memory()
-    first = _seeded(search, bounds)
+    first = _seeded(search, bounds, run.stop)
     works = [first, *(copy_work(tape, first) for _ in range(count - 1))]
     minimisers = _Minimisers.over(search)
     falsifier = Falsifier(search.network, search.region, options.seed + 1)

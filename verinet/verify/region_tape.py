@@ -124,7 +124,6 @@ def make_cases(
         integral,
         np.where(upper - lower > 0, 1.0, 0.0),
         make_balls(InputSet.of(domain)),
-        np.zeros(1, dtype=np.int64),
     )
 
 
