@@ -64,6 +64,9 @@ REPORT_SECONDS = 0.1
 KERNEL_MEMORY = 24 * 2**20
 """Bytes that kernels take when they are first called."""
 
+SOLVER_MEMORY, SOLVER_MEMORY_A_WEIGHT = 24 * 2**20, 128
+"""Bytes that a solver takes when it closes a domain, and those for each weight: its model in some copies."""
+
 MOST_ASIDE = 16
 """Domains with nothing left to split and still open, beyond which bounds are no match for a solver: such are integer
 inputs, and inputs of very different widths."""
@@ -526,6 +529,8 @@ def _closed(run: _Run, evidence: tuple[str, ...]) -> Finding:
     for case, worker, phase in _to_close(run):
         if run.is_late():
             return run.out_of_time()
+        if not run.memory.has_room(SOLVER_MEMORY + SOLVER_MEMORY_A_WEIGHT * len(search.tape.weights)):
+            return run.out_of_memory()
         intervals = _by_node(search, worker.work.lower, worker.work.upper)
         phases = {} if phase is None else _phases(search, worker, phase)
         conjunction = search.region.unsafe[case]
