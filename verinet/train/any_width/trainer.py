@@ -20,9 +20,14 @@ from verinet.train.objective import exact_objective
 from verinet.train.programme import Parameters
 from verinet.train.result import Method, TrainingRecord, TrainingResult
 from verinet.train.specification import AnyWidthSpecification, TrainOptions
-from verinet.verify import Deadline
+from verinet.verify import Deadline, are_kernels_ready
 
 __all__ = ["UnitSum", "assemble", "prepare_problem", "train_any_width"]
+
+COMPILING = (
+    "compiling the search over weights, about half a minute, once for this installation; `verinet doctor --warm` does "
+    "it ahead"
+)
 
 NEGLIGIBLE = 1e-9
 """Units with output weights below this, relative to the largest, are residues of the master's solver."""
@@ -124,6 +129,9 @@ def train_any_width(
     started = time.monotonic()
     problem = prepare_problem(data, specification)
     pricer = Pricer(problem.family, specification.monotone, options.solver, options.threads)
+
+    if not are_kernels_ready("cones"):
+        options.on_notice(COMPILING)
 
     def report(state: Round) -> None:
         options.on_progress(Progress(state.seconds, state.objective, state.bound))
