@@ -87,8 +87,10 @@ def test_the_keys_choose_the_method(read, keys: str, method: str) -> None:
     assert read(f'method = "{method}"\n' + DATA + keys).chosen_method == method
 
 
-def test_prices_of_units_may_be_given_to_either_method(read) -> None:
-    keys = DATA + "[objective]\nl0 = 0.01\nunit_penalty = 0.01"
+def test_what_counts_may_be_given_to_either_method(read) -> None:
+    keys = (
+        DATA + "[objective]\nl0 = 0.01\nunit_penalty = 0.01\nfeature_penalty = 1\n[budget]\nnonzeros = 3\nfeatures = 1"
+    )
     assert read('method = "any-width"\n' + keys).chosen_method == "any-width"
 
 

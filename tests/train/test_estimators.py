@@ -118,6 +118,15 @@ def test_a_unit_limit_of_either_sign() -> None:
     assert model.score(x, y) > 0.99
 
 
+def test_a_limit_of_units_is_kept_and_the_gap_stays_honest() -> None:
+    x, y = make_moons(60, noise=0.2, random_state=0)
+    free = ReluClassifier(1e-3).fit(x, y)
+    model = ReluClassifier(1e-3, max_units=2).fit(x, y)
+    assert free.n_units_ > 2 >= model.n_units_
+    assert model.bound_ <= free.objective_ <= model.objective_
+    assert model.gap_ == pytest.approx((model.objective_ - model.bound_) / model.objective_)
+
+
 @pytest.mark.parametrize("skip", ["penalised", "free", "none", True, False])
 def test_a_skip_is_a_choice(skip) -> None:
     x = np.linspace(0, 1, 9)[:, None]

@@ -41,7 +41,7 @@ def specification_of(file: TrainingFile, names: Sequence[str]) -> Specification 
         _most_features(file, len(names)),
         _skip(file),
         file.objective.skip_penalty,
-        Budget(units=file.budget.units),
+        Budget(file.budget.nonzeros, file.budget.units, file.budget.features),
         monotone,
     )
 

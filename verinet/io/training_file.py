@@ -151,14 +151,14 @@ class TrainingFile(Table):
 
     def _milp_keys(self) -> list[str]:
         """List what is asked for that is left to a mixed-integer programme unless the method is given."""
-        prices = [f"objective.{name}" for name in ("l0", "unit_penalty") if getattr(self.objective, name)]
-        return self._keys_of_milp_alone() + prices
+        prices = ("l0", "unit_penalty", "feature_penalty")
+        found = [f"objective.{name}" for name in prices if getattr(self.objective, name)]
+        found += [f"budget.{name}" for name in ("nonzeros", "features") if getattr(self.budget, name) is not None]
+        return self._keys_of_milp_alone() + found
 
     def _keys_of_milp_alone(self) -> list[str]:
         shapes = ("units", "positive_units", "negative_units", "weight_bound")
         found = [f"model.{name}" for name in shapes if name in self.model.model_fields_set]
-        found += ["objective.feature_penalty"] if self.objective.feature_penalty else []
-        found += [f"budget.{name}" for name in ("nonzeros", "features") if getattr(self.budget, name) is not None]
         return found + (["objective.loss"] if self.objective.loss == "zero_one" else [])
 
     def _keys_of_any_width_alone(self) -> list[str]:
