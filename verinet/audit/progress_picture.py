@@ -49,7 +49,10 @@ def draw_progress(record: TrainingRecord) -> str:
 
 
 def _history(record: TrainingRecord) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return seconds, objectives and bounds; what is not known is NaN. The last are the exact ones."""
+    """Return seconds, objectives and bounds; what is not known is NaN.
+
+    The last are the exact ones of the network that is kept: a budget may have made it worse than those on the way.
+    """
     states = [state for state in record.history if state.seconds <= record.seconds]
     seconds = [state.seconds for state in states]
     objectives = [math.inf if state.objective is None else state.objective for state in states]
@@ -57,8 +60,6 @@ def _history(record: TrainingRecord) -> tuple[FloatArray, FloatArray, FloatArray
     if not states:
         seconds, objectives, bounds = [0.0], [float(record.objective)], [record.bound]
     table = np.array([[*seconds, record.seconds], [*objectives, float(record.objective)], [*bounds, record.bound]])
-    table[1] = np.minimum.accumulate(table[1])
-    table[2] = np.maximum.accumulate(table[2])
     table[~np.isfinite(table)] = np.nan
     return table[0], table[1], table[2]
 

@@ -367,6 +367,6 @@ def _on_piece(problem: Problem, pricer: Pricer, kept: Kept) -> tuple[FloatArray,
     )
     values = problem.master(columns, 0).solve(np.inf).values[left:]
     new = np.zeros_like(old)
-    for (k, j, direction), value in zip(places, values, strict=True):
-        new[k, j] += direction * value
+    for (row, column, direction), value in zip(places, values, strict=True):
+        new[row, column] += direction * value
     return old, new

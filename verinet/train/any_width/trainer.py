@@ -85,7 +85,16 @@ def prepare_problem(data: TrainingData, specification: AnyWidthSpecification) ->
 
 
 def assemble(problem: Problem, units: Iterable[Unit], values: FloatArray) -> UnitSum:
-    """Read the network off the values of a master's variables; equal units become one."""
+    """Read the network off the values of a master's variables; equal units become one.
+
+    Parameters
+    ----------
+    problem : Problem
+    units : iterable of Unit
+        Of the master's columns, in their order.
+    values : ndarray
+        Of the constant, the skip's parts, the units.
+    """
     parts = problem.skip_parts()
     skip = np.zeros(problem.x.shape[1])
     for (feature, sign), value in zip(parts, values[1 : 1 + len(parts)], strict=True):
@@ -204,6 +213,13 @@ def conclude(
 
 
 def gap_between(objective: Fraction, bound: float) -> float:
-    """Return the relative gap; zero at most by rounding."""
+    """Return the relative gap; below zero only by rounding, which reads as zero.
+
+    Parameters
+    ----------
+    objective : Fraction
+    bound : float
+        Minus infinity where there is none.
+    """
     value = float(objective)
     return max(0.0, value - bound) / max(abs(value), 1e-10) if math.isfinite(bound) else math.inf
