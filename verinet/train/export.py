@@ -26,7 +26,7 @@ class RawParameters:
     weights : ndarray, shape (units, features)
     biases : ndarray, shape (units,)
     outputs : ndarray, shape (units,)
-        Plus or minus the target's range.
+        Plus or minus the target's range; of a unit that several outputs share, a multiple of it.
     skip : ndarray, shape (features,)
     offset : float
     """

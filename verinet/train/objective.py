@@ -61,14 +61,15 @@ LOSSES: Mapping[Loss, Callable[[Fraction, Fraction, Objective, Scaling], Fractio
 
 
 def _sizes(raw: RawParameters, scaling: Scaling) -> tuple[Fraction, Fraction]:
-    """Return the L1 sizes of units and of the skip in scaled features, from the raw parameters."""
+    """Return the L1 sizes of units, output weights included, and of the skip, in scaled features."""
     width = [Fraction(float(v)) for v in scaling.width]
     offset = [Fraction(float(v)) for v in scaling.offset]
     total = Fraction(0)
-    for weights, bias in zip(raw.weights, raw.biases, strict=True):
+    for weights, bias, output in zip(raw.weights, raw.biases, raw.outputs, strict=True):
         exact = [Fraction(float(w)) for w in weights]
-        total += sum((abs(w) * s for w, s in zip(exact, width, strict=True)), Fraction(0))
-        total += abs(Fraction(float(bias)) + sum((w * o for w, o in zip(exact, offset, strict=True)), Fraction(0)))
+        size = sum((abs(w) * s for w, s in zip(exact, width, strict=True)), Fraction(0))
+        size += abs(Fraction(float(bias)) + sum((w * o for w, o in zip(exact, offset, strict=True)), Fraction(0)))
+        total += abs(Fraction(float(output))) / Fraction(scaling.target_width) * size
     slope = sum((abs(Fraction(float(p))) * s for p, s in zip(raw.skip, width, strict=True)), Fraction(0))
     return total, slope / Fraction(scaling.target_width)
 

@@ -235,7 +235,9 @@ class AnyWidthSpecification:
                 "there is always a wider network that fits the samples better, so no optimum"
             )
         if self.objective.loss is Loss.ZERO_ONE:
-            raise InputError("training of any width needs a convex loss, found zero_one; use hinge or logistic")
+            raise InputError(
+                "training of any width needs a convex loss, found zero_one; use hinge or logistic, or the method milp"
+            )
         if self.conditions and self.objective.loss in (Loss.SQUARED, Loss.LOGISTIC):
             raise InputError(
                 f"conditions on outputs need a loss that is linear in pieces, found {self.objective.loss.value}; use "

@@ -8,7 +8,7 @@ could be worth. Features are scaled to 0..1; a unit's weights, its bias among th
 from verinet.train.any_width.family import Family, dense_family
 from verinet.train.any_width.generation import Generation, Problem, Round, generate
 from verinet.train.any_width.pricing import Pricer, Unit
-from verinet.train.any_width.trainer import UnitSum, assemble, prepare_problem, train_any_width
+from verinet.train.any_width.trainer import UnitSum, assemble, gap_between, prepare_problem, train_any_width
 
 __all__ = [
     "Family",
@@ -20,6 +20,7 @@ __all__ = [
     "UnitSum",
     "assemble",
     "dense_family",
+    "gap_between",
     "generate",
     "prepare_problem",
     "train_any_width",

@@ -25,7 +25,7 @@ from verinet.train.result import Method, TrainingRecord, TrainingResult
 from verinet.train.specification import AnyWidthSpecification, TrainOptions
 from verinet.verify import Deadline, are_kernels_ready, compile_kernels
 
-__all__ = ["UnitSum", "assemble", "prepare_problem", "train_any_width"]
+__all__ = ["UnitSum", "assemble", "gap_between", "prepare_problem", "train_any_width"]
 
 COMPILING = (
     "compiling the search over weights, about half a minute, once for this installation; `verinet doctor --warm` does "
