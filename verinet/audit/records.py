@@ -270,6 +270,8 @@ class DualRecord(Record):
         What the best unit is worth at the prices, at most.
     claimed : bool
         Whether a solver's claim stands behind `worth`, rather than rounding-safe bounds alone.
+    multipliers : tuple of str
+        Of the conditions on outputs, in their order, unscaled; exactly.
     """
 
     prices: tuple[PriceRecord, ...]
@@ -277,6 +279,7 @@ class DualRecord(Record):
     bound: NumberRecord
     worth: float
     claimed: bool
+    multipliers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, dual: DualSolution) -> "DualRecord":
@@ -288,6 +291,7 @@ class DualRecord(Record):
             bound=exact_number(dual.bound),
             worth=dual.worth,
             claimed=dual.claimed,
+            multipliers=tuple(map(str, dual.multipliers)),
         )
 
 
