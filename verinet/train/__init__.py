@@ -5,7 +5,15 @@ exactly from the exported network, bounds are the solver's claims. `verinet.trai
 surface and is imported only when asked for.
 """
 
-from verinet.train.any_width import train_any_width
+from verinet.train.any_width import (
+    Convolutional,
+    ConvolutionalResult,
+    ConvolutionalSpecification,
+    FilterParameters,
+    Pooling,
+    train_any_width,
+    train_convolutional,
+)
 from verinet.train.data import Scaling, TrainingData
 from verinet.train.export import RawParameters
 from verinet.train.result import Method, TrainingRecord, TrainingResult
@@ -23,9 +31,14 @@ from verinet.train.trainer import train
 __all__ = [
     "AnyWidthSpecification",
     "Budget",
+    "Convolutional",
+    "ConvolutionalResult",
+    "ConvolutionalSpecification",
+    "FilterParameters",
     "Loss",
     "Method",
     "Objective",
+    "Pooling",
     "RawParameters",
     "Scaling",
     "Skip",
@@ -36,4 +49,5 @@ __all__ = [
     "TrainingResult",
     "train",
     "train_any_width",
+    "train_convolutional",
 ]

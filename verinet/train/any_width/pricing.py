@@ -114,7 +114,7 @@ class Pricer:
 
     @property
     def _is_large(self) -> bool:
-        return self.family.supports.shape[1] > MOST_COORDINATES
+        return bool(self.family.supports.shape[1] > MOST_COORDINATES)
 
     def price(
         self,
@@ -143,11 +143,10 @@ class Pricer:
         """
         parts = [(sign, cell) for cell in range(len(self.family.mixes)) for sign in (1, -1)]
         if self._is_large and len(self.family.supports) == 1:
-            found = [self._climbed(sign, cell, prices, cutoff, deadline, known, STARTS) for sign, cell in parts]
-            if not any(part.units for part in found):
-                found = [
-                    self._climbed(sign, cell, prices, cutoff, deadline, known, MANY_STARTS) for sign, cell in parts
-                ]
+            for starts in (STARTS, MANY_STARTS):
+                found = [self._climbed(*part, prices, cutoff, deadline, known, starts) for part in parts]
+                if any(part.units for part in found):
+                    break
             if not any(part.units for part in found) and not deadline.passed:
                 found = self._proven(parts, prices, cutoff, relative_gap, deadline)
         else:

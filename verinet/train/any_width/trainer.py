@@ -9,20 +9,21 @@ from fractions import Fraction
 import numpy as np
 
 from verinet.errors import DataError, InputError
+from verinet.model import Network
 from verinet.numeric import FloatArray, float_down
 from verinet.program import Progress, Status
 from verinet.train.any_width.family import dense_family
 from verinet.train.any_width.generation import Generation, Problem, Round, generate
 from verinet.train.any_width.pricing import Pricer, Unit
 from verinet.train.data import TrainingData
-from verinet.train.export import build_network, to_raw
+from verinet.train.export import Exported, build_network, to_raw
 from verinet.train.objective import exact_objective
 from verinet.train.programme import Parameters
 from verinet.train.result import Method, TrainingRecord, TrainingResult
 from verinet.train.specification import AnyWidthSpecification, TrainOptions
 from verinet.verify import Deadline
 
-__all__ = ["UnitSum", "assemble", "prepare_problem", "train_any_width"]
+__all__ = ["UnitSum", "assemble", "make_record", "prepare_problem", "train_any_width"]
 
 NEGLIGIBLE = 1e-9
 """Units with output weights below this, relative to the largest, are residues of the master's solver."""
@@ -154,12 +155,26 @@ def conclude(
     signs = [unit.sign for unit in chosen.units]
     raw = to_raw(chosen.parameters(), signs, specification.monotone, data.scaling)
     network = build_network(raw)
-    objective = exact_objective(network, raw, specification.objective, data, specification.price_of_skip)
+    return TrainingResult(network, raw, make_record(data, problem, generation, network, raw, options, started))
+
+
+def make_record(
+    data: TrainingData,
+    problem: Problem,
+    generation: Generation,
+    network: Network,
+    exported: Exported,
+    options: TrainOptions,
+    started: float,
+) -> TrainingRecord:
+    """Say what is known about an exported network, whatever family its units come from."""
+    specification = problem.specification
+    objective = exact_objective(network, exported, specification.objective, data, specification.price_of_skip)
     bound = float_down(generation.dual.bound)
     gap = gap_between(objective, bound)
     proven = gap <= options.gap_tolerance
     notes = [] if proven else [f"the optimum is not proven: {generation.reason or 'the gap did not close'}"]
-    record = TrainingRecord(
+    return TrainingRecord(
         objective,
         generation.fit.objective,
         bound,
@@ -167,9 +182,9 @@ def conclude(
         Status.OPTIMAL if proven else Status.UNKNOWN,
         "highs and cone search" if not generation.dual.claimed else "highs and a mixed-integer programme",
         time.monotonic() - started,
-        raw.nonzeros,
-        raw.units,
-        tuple(data.names[j] for j in raw.features),
+        exported.nonzeros,
+        exported.units,
+        tuple(data.names[j] for j in exported.features),
         len(data.y),
         tuple(notes),
         Method.ANY_WIDTH,
@@ -177,7 +192,6 @@ def conclude(
         tuple(Progress(r.seconds, r.objective, r.bound) for r in generation.rounds),
         generation.dual,
     )
-    return TrainingResult(network, raw, record)
 
 
 def gap_between(objective: Fraction, bound: float) -> float:
