@@ -33,6 +33,9 @@ __all__ = [
     "train_convolutional",
 ]
 
+QUICK = 3
+"""Weights of a filter, the bias among them, up to which a search to the end takes no longer than a glance."""
+
 
 @dataclass(frozen=True)
 class ConvolutionalSpecification:
@@ -47,7 +50,7 @@ class ConvolutionalSpecification:
     objective : Objective
     max_pixels_per_filter : int or None
         Weights of a filter that may differ from zero, beside the bias; None for all. Few of them are priced to the
-        end, so the optimum is proven; with more than seven the bound is as good as time allows.
+        end, so the optimum is proven; with three or more the bound is as good as time allows.
     skip : Skip
         From the pixels; not free.
     skip_penalty : float or None
@@ -305,7 +308,8 @@ def train_convolutional(
     options = options or TrainOptions()
     started = time.monotonic()
     problem = prepare_images(data, specification)
-    pricer = Pricer(problem.family, {}, options.solver, options.threads, options.seed)
+    by_levels = problem.family.supports.shape[1] > QUICK
+    pricer = Pricer(problem.family, {}, options.solver, options.threads, options.seed, by_levels)
 
     def report(state: Round) -> None:
         options.on_progress(Progress(state.seconds, state.objective, state.bound))

@@ -11,11 +11,11 @@ from functools import cached_property
 
 import numpy as np
 
-from verinet.numeric import BoolArray, FloatArray
+from verinet.numeric import BoolArray, FloatArray, IntArray
 from verinet.train.any_width.family import Family
 from verinet.verify import ConeOptions, ConeSearch, Deadline
 
-__all__ = ["MANY_STARTS", "STARTS", "Levelled", "LocalSearch", "bound_by_levels"]
+__all__ = ["MANY_STARTS", "STARTS", "Levelled", "LocalSearch", "bound_by_levels", "spread"]
 
 TRIED = 2000
 """Fixed points at which every weighting is evaluated."""
@@ -26,8 +26,8 @@ AT_ONCE = 200
 STARTS, MANY_STARTS = 12, 150
 """Ascents from the best of the fixed points, and as many at most from known units: at first, and where those fail."""
 
-STEP = 0.9
-"""From level to level: the next one is that much lower."""
+STEP = 0.8
+"""From level to level: the next one is that share of the last."""
 
 DIGITS = 9
 """Points that agree in so many decimals are one."""
@@ -129,12 +129,11 @@ class Levelled:
 def bound_by_levels(
     search: ConeSearch, weights: FloatArray, allowed: BoolArray, options: ConeOptions, deadline: Deadline
 ) -> Levelled:
-    """Bound a weighting's greatest value over the ball as well as time allows.
+    """Bound a weighting's greatest value over the ball, or its parts with few coordinates, as well as time allows.
 
     Parameters
     ----------
     search : ConeSearch
-        Whose only support is all coordinates.
     weights : ndarray, shape (terms,)
     allowed : ndarray of bool, shape (width, 2)
     options : ConeOptions
@@ -144,18 +143,27 @@ def bound_by_levels(
     Returns
     -------
     Levelled
-        Its search ends at the first point that is worth more than the cut-off.
+        Its search ends with the first level at which points are worth more than the cut-off.
     """
     root = search.maximise(weights, replace(options, most_nodes=1), allowed=allowed, deadline=deadline)
-    bound, nodes = float(root.bounds[0]), int(root.nodes[0])
-    level = bound
-    while bound > options.cutoff and not deadline.passed:
+    bounds, nodes, level = root.bounds.copy(), int(root.nodes.sum()), float(root.bounds.max(initial=0.0))
+    points: list[tuple[FloatArray, float]] = []
+    while bounds.max(initial=0.0) > options.cutoff < level and not points and not deadline.passed:
         level = max(options.cutoff, STEP * level)
-        found = search.maximise(weights, replace(options, cutoff=level), allowed=allowed, deadline=deadline)
-        bound, nodes = min(bound, float(found.bounds[0])), nodes + int(found.nodes[0])
-        if found.values[0] > options.cutoff:
-            points, values = search.ascend(weights, found.points, allowed=allowed)
-            return Levelled(max(bound, float(values[0])), [(points[0], float(values[0]))], nodes)
-        if level <= options.cutoff:
-            break
-    return Levelled(bound, [], nodes)
+        open_ones = np.flatnonzero(bounds > level)
+        at_level = replace(options, cutoff=level)
+        found = search.maximise(weights, at_level, allowed=allowed, chosen=open_ones, deadline=deadline)
+        bounds[open_ones] = np.minimum(bounds[open_ones], found.bounds)
+        nodes += int(found.nodes.sum())
+        points = [
+            (spread(found.points[k], search.supports[open_ones[k]], search.rows.shape[1]), float(found.values[k]))
+            for k in np.flatnonzero(found.values > options.cutoff)
+        ]
+    return Levelled(float(bounds.max(initial=0.0)), points, nodes)
+
+
+def spread(point: FloatArray, support: IntArray, width: int) -> FloatArray:
+    """Return all weights of a unit from those of its support."""
+    full = np.zeros(width)
+    full[support[support >= 0]] = point[support >= 0]
+    return full

@@ -16,7 +16,7 @@ import numpy as np
 
 from verinet.numeric import BoolArray, FloatArray
 from verinet.train.any_width.family import Family
-from verinet.train.any_width.local_pricing import MANY_STARTS, STARTS, LocalSearch, bound_by_levels
+from verinet.train.any_width.local_pricing import MANY_STARTS, STARTS, LocalSearch, bound_by_levels, spread
 from verinet.train.any_width.pricing_programme import bound_by_programme
 from verinet.verify import ConeOptions, ConeSearch, Deadline
 
@@ -27,6 +27,9 @@ MOST_COORDINATES = 8
 
 FEW_NODES = 20_000
 """Where a programme follows, cones are only searched for good units."""
+
+GLANCE = 32
+"""Nodes of the first look at a support."""
 
 MOST_BINARIES = 1000
 """Of a pricing programme; with more of them the search by levels is tighter in the same time."""
@@ -89,6 +92,9 @@ class Pricer:
         Zero means all cores.
     seed : int
         Of local search.
+    by_levels : bool
+        Whether a look at the costs of a search comes before it, also where units have few weights: for families
+        whose units are sums over many rows.
     """
 
     family: Family
@@ -96,6 +102,7 @@ class Pricer:
     solver: str = "auto"
     threads: int = 0
     seed: int = 0
+    by_levels: bool = False
 
     @cached_property
     def _search(self) -> ConeSearch:
@@ -149,6 +156,8 @@ class Pricer:
                     break
             if not any(part.units for part in found) and not deadline.passed:
                 found = self._proven(parts, prices, cutoff, relative_gap, deadline)
+        elif self.by_levels:
+            found = self._looked_over(parts, prices, cutoff, relative_gap, deadline)
         else:
             found = [self._searched(sign, cell, prices, cutoff, relative_gap, deadline) for sign, cell in parts]
         units = sorted((unit for part in found for unit in part.units), key=lambda unit: -unit.worth)
@@ -160,21 +169,41 @@ class Pricer:
         )
 
     def _searched(
-        self, sign: int, cell: int, prices: FloatArray, cutoff: float, relative_gap: float, deadline: Deadline
+        self,
+        sign: int,
+        cell: int,
+        prices: FloatArray,
+        cutoff: float,
+        relative_gap: float,
+        deadline: Deadline,
+        most_nodes: int | None = None,
     ) -> Priced:
         """Search the cones of every support, to the end where units have few weights."""
         options = ConeOptions(cutoff, relative_gap, threads=self.threads)
-        if self._is_large:
-            options = replace(options, most_nodes=FEW_NODES)
+        if self._is_large or most_nodes is not None:
+            options = replace(options, most_nodes=most_nodes or FEW_NODES)
         weights = sign * self.family.pull_back(prices, cell)
         found = self._search.maximise(weights, options, allowed=self.allowed(sign), deadline=deadline)
         units = []
         for k in np.flatnonzero(found.values > cutoff):
-            full, support = np.zeros(self.family.width), self.family.supports[k]
-            full[support[support >= 0]] = found.points[k][support >= 0]
+            full = spread(found.points[k], self.family.supports[k], self.family.width)
             units.append(Unit(sign, cell, full, float(found.values[k])))
         bound = float(found.bounds.max(initial=0.0)) + self.family.rounding(prices, self._search.reach, cell)
         return Priced(bound, tuple(units), False, int(found.nodes.sum()))
+
+    def _looked_over(
+        self,
+        parts: Sequence[tuple[int, int]],
+        prices: FloatArray,
+        cutoff: float,
+        relative_gap: float,
+        deadline: Deadline,
+    ) -> list[Priced]:
+        """Take what a glance at every support finds; where that is nothing, bound by levels."""
+        found = [self._searched(*part, prices, cutoff, relative_gap, deadline, GLANCE) for part in parts]
+        if any(part.units for part in found) or deadline.passed:
+            return found
+        return [self._levelled(*part, prices, cutoff, relative_gap, deadline, self.threads) for part in parts]
 
     def _climbed(
         self,
@@ -211,7 +240,7 @@ class Pricer:
         shared = _Stoppable(deadline.end, threading.Event())
         with ThreadPoolExecutor(self.threads or os.cpu_count() or 1) as pool:
             try:
-                waiting = [pool.submit(self._levelled, s, c, prices, cutoff, relative_gap, shared) for s, c in parts]
+                waiting = [pool.submit(self._levelled, s, c, prices, cutoff, relative_gap, shared, 1) for s, c in parts]
                 return [future.result() for future in waiting]
             except BaseException:
                 shared.stop.set()
@@ -233,11 +262,19 @@ class Pricer:
         return Priced(priced.bound, tuple(units), False, priced.nodes)
 
     def _levelled(
-        self, sign: int, cell: int, prices: FloatArray, cutoff: float, relative_gap: float, deadline: Deadline
+        self,
+        sign: int,
+        cell: int,
+        prices: FloatArray,
+        cutoff: float,
+        relative_gap: float,
+        deadline: Deadline,
+        threads: int,
     ) -> Priced:
         """Bound by levels for as long as there is time."""
         weights, allowed = sign * self.family.pull_back(prices, cell), self.allowed(sign)
-        found = bound_by_levels(self._search, weights, allowed, ConeOptions(cutoff, relative_gap), deadline)
+        options = ConeOptions(cutoff, relative_gap, threads=threads)
+        found = bound_by_levels(self._search, weights, allowed, options, deadline)
         units = tuple(Unit(sign, cell, w, worth) for w, worth in found.points)
         return Priced(found.bound + self.family.rounding(prices, self._search.reach, cell), units, False, found.nodes)
 
