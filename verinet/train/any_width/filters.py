@@ -230,7 +230,12 @@ def _gathered(
 
 
 def build_convolutional(parameters: FilterParameters) -> Network:
-    """Write filters as a network of named nodes: input, filters, relu, pool, output."""
+    """Write filters as a network of named nodes: input, filters, relu, pool, output.
+
+    Parameters
+    ----------
+    parameters : FilterParameters
+    """
     layer = parameters.layer
     nodes = [Node("input", Input(layer.pixels), shape=layer.full_shape)]
     maps, arguments = [], []
