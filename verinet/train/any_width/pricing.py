@@ -28,6 +28,9 @@ MOST_COORDINATES = 8
 FEW_NODES = 20_000
 """Where a programme follows, cones are only searched for good units."""
 
+SHARE_OF_ASCENTS = 0.1
+"""Of the time left, for ascents from many starts before bounds have their turn."""
+
 GLANCE = 32
 """Nodes of the first look at a support."""
 
@@ -150,8 +153,9 @@ class Pricer:
         """
         parts = [(sign, cell) for cell in range(len(self.family.mixes)) for sign in (1, -1)]
         if self._is_large and len(self.family.supports) == 1:
-            for starts in (STARTS, MANY_STARTS):
-                found = [self._climbed(*part, prices, cutoff, deadline, known, starts) for part in parts]
+            for starts, share in ((STARTS, 1.0), (MANY_STARTS, SHARE_OF_ASCENTS)):
+                until = deadline.within(share * deadline.left)
+                found = [self._climbed(*part, prices, cutoff, until, known, starts) for part in parts]
                 if any(part.units for part in found):
                     break
             if not any(part.units for part in found) and not deadline.passed:

@@ -77,7 +77,16 @@ def prepare_problem(data: TrainingData, specification: AnyWidthSpecification) ->
 
 
 def assemble(problem: Problem, units: Iterable[Unit], values: FloatArray) -> UnitSum:
-    """Read the network off the values of a master's variables; equal units become one."""
+    """Read the network off the values of a master's variables; equal units become one.
+
+    Parameters
+    ----------
+    problem : Problem
+    units : iterable of Unit
+        The master's, in order.
+    values : ndarray
+        Of the constant, the skip's parts and the units.
+    """
     parts = problem.skip_parts()
     skip = np.zeros(problem.x.shape[1])
     for (feature, sign), value in zip(parts, values[1 : 1 + len(parts)], strict=True):
