@@ -1,6 +1,7 @@
 """Any-width training reaches the optimum over all arrangement vertices, with a bound that anybody can recompute."""
 
 import itertools
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -16,6 +17,7 @@ from verinet.model import Domain, Monotone, evaluate
 from verinet.program import Progress, Status
 from verinet.train import (
     AnyWidthSpecification,
+    Budget,
     Loss,
     Objective,
     Skip,
@@ -321,6 +323,45 @@ def test_units_of_another_run_warm_start() -> None:
     assert len(again.rounds) < len(first.rounds)
     assert again.fit.objective <= first.fit.objective * (1 + 1e-9)
     assert MOST_UNITS >= 1
+
+
+@pytest.mark.parametrize("loss", [Loss.HINGE, Loss.SQUARED])
+@pytest.mark.parametrize(
+    "budget", [Budget(units=1), Budget(nonzeros=3), Budget(features=1), Budget(units=0, nonzeros=2)]
+)
+def test_budgets_are_kept_and_the_bound_stays(loss, budget) -> None:
+    data = small_data(21, 30, 3, loss)
+    objective = Objective(loss, l1=0.003)
+    free = train_any_width(data, AnyWidthSpecification(objective), USUAL).record
+    record = train_any_width(
+        data, AnyWidthSpecification(objective, budget=budget), replace(USUAL, time_limit=10)
+    ).record
+    assert budget.units is None or record.units <= budget.units
+    assert budget.nonzeros is None or record.nonzeros <= budget.nonzeros
+    assert budget.features is None or len(record.features) <= budget.features
+    assert record.objective >= Fraction(free.bound)
+    assert record.bound == pytest.approx(free.bound, rel=1e-2)
+
+
+def test_one_unit_is_found_where_one_made_the_target() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random((60, 3))
+    y = 3 * np.maximum(x[:, 0] - x[:, 1] - 0.1, 0)
+    data = TrainingData.prepare(x, y, classes=False)
+    specification = AnyWidthSpecification(Objective(Loss.L1, l1=1e-4), budget=Budget(units=1, nonzeros=2))
+    result = train_any_width(data, specification, replace(USUAL, time_limit=20))
+    assert result.record.units == 1
+    assert np.abs(evaluate(result.network, data.x)[:, 0] - data.y).max() < 0.02
+
+
+def test_prices_of_units_and_weights_are_charged() -> None:
+    data = small_data(22, 30, 3, Loss.HINGE)
+    plain = train_any_width(data, AnyWidthSpecification(Objective(l1=0.003)), USUAL).record
+    dear = Objective(l1=0.003, l0=0.01, unit_penalty=0.02)
+    record = train_any_width(data, AnyWidthSpecification(dear), replace(USUAL, time_limit=10)).record
+    charge = 0.01 * plain.nonzeros + 0.02 * plain.units
+    assert float(record.objective) <= float(plain.objective) + charge + 1e-9
+    assert record.nonzeros <= plain.nonzeros
 
 
 def test_every_table_covers_every_convex_loss() -> None:

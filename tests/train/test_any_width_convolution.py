@@ -264,5 +264,7 @@ def test_layers_that_cannot_be_are_refused(arguments, complaint: str) -> None:
 def test_specifications_that_cannot_be_are_refused() -> None:
     with pytest.raises(InputError, match="cannot be free"):
         ConvolutionalSpecification(Convolutional((4, 4)), skip=Skip.FREE)
+    with pytest.raises(InputError, match="by number"):
+        ConvolutionalSpecification(Convolutional((4, 4)), Objective(unit_penalty=0.1))
     with pytest.raises(InputError, match="pixels"):
         convolutional_family(np.zeros((2, 9)), Convolutional((4, 4)))

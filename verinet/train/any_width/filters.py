@@ -14,10 +14,11 @@ from verinet.errors import DataError, InputError
 from verinet.model import Affine, Dense, Input, Maximum, Network, Node, Op, Relu, Sparse
 from verinet.numeric import FloatArray, IntArray
 from verinet.program import Progress
+from verinet.train.any_width.budget import counts
 from verinet.train.any_width.convolution import Convolutional, Pooling, convolutional_family
 from verinet.train.any_width.generation import Problem, Round, generate
 from verinet.train.any_width.pricing import Pricer
-from verinet.train.any_width.trainer import UnitSum, assemble, make_record
+from verinet.train.any_width.trainer import UnitSum, assemble, make_ready, make_record
 from verinet.train.data import Scaling, TrainingData
 from verinet.train.export import SNAP_TOLERANCE, size_of_skip
 from verinet.train.result import TrainingRecord
@@ -59,7 +60,7 @@ class ConvolutionalSpecification:
     Raises
     ------
     InputError
-        If the skip is free, or see `AnyWidthSpecification`.
+        If the skip is free, the objective counts weights or units, or see `AnyWidthSpecification`.
     """
 
     layer: Convolutional
@@ -71,7 +72,8 @@ class ConvolutionalSpecification:
     def __post_init__(self) -> None:
         if self.skip is Skip.FREE:
             raise InputError("a skip from pixels cannot be free, pixels depend on one another; penalise it")
-        _ = self.any_width
+        if counts(self.any_width):
+            raise InputError("filters and their weights cannot be priced by number; use l1, or max_pixels_per_filter")
 
     @property
     def any_width(self) -> AnyWidthSpecification:
@@ -311,6 +313,7 @@ def train_convolutional(
         See `prepare_images`.
     """
     options = options or TrainOptions()
+    make_ready(options)
     started = time.monotonic()
     problem = prepare_images(data, specification)
     by_levels = problem.family.supports.shape[1] > QUICK

@@ -12,6 +12,7 @@ from verinet.errors import DataError, InputError
 from verinet.model import Network
 from verinet.numeric import FloatArray, float_down
 from verinet.program import Progress, Status
+from verinet.train.any_width.budget import counts, keep_within
 from verinet.train.any_width.family import dense_family
 from verinet.train.any_width.generation import Generation, Problem, Round, generate
 from verinet.train.any_width.pricing import Pricer, Unit
@@ -21,9 +22,17 @@ from verinet.train.objective import exact_objective
 from verinet.train.programme import Parameters
 from verinet.train.result import Method, TrainingRecord, TrainingResult
 from verinet.train.specification import AnyWidthSpecification, TrainOptions
-from verinet.verify import Deadline
+from verinet.verify import Deadline, are_kernels_ready, compile_kernels
 
-__all__ = ["UnitSum", "assemble", "make_record", "prepare_problem", "train_any_width"]
+__all__ = ["UnitSum", "assemble", "make_ready", "make_record", "prepare_problem", "train_any_width"]
+
+COMPILING = (
+    "compiling the search over weights, about half a minute, once for this installation; `verinet doctor --warm` does "
+    "it ahead"
+)
+
+GENERATION_SHARE = 0.5
+"""Part of the time limit for generation where units are counted afterwards."""
 
 NEGLIGIBLE = 1e-9
 """Units with output weights below this, relative to the largest, are residues of the master's solver."""
@@ -131,6 +140,7 @@ def train_any_width(
         See `prepare_problem`.
     """
     options = options or TrainOptions()
+    make_ready(options)
     started = time.monotonic()
     problem = prepare_problem(data, specification)
     pricer = Pricer(problem.family, specification.monotone, options.solver, options.threads)
@@ -138,17 +148,29 @@ def train_any_width(
     def report(state: Round) -> None:
         options.on_progress(Progress(state.seconds, state.objective, state.bound))
 
+    deadline = Deadline(started + options.time_limit)
+    counting = counts(specification)
     generation = generate(
         problem,
         pricer,
         options.gap_tolerance,
-        Deadline(started + options.time_limit),
+        deadline.within(GENERATION_SHARE * options.time_limit) if counting else deadline,
         seed=options.seed,
         start=start,
         on_round=report,
     )
     chosen = assemble(problem, generation.units, generation.fit.values)
+    if counting:
+        kept = keep_within(problem, pricer, generation, options.solver, options.threads, deadline)
+        chosen = assemble(problem, kept.units, kept.values())
     return conclude(data, problem, generation, chosen, options, started)
+
+
+def make_ready(options: TrainOptions) -> None:
+    """Compile the search over weights where that was never done: the time limit is for the training."""
+    if not are_kernels_ready("cones"):
+        options.on_notice(COMPILING)
+        compile_kernels("cones")
 
 
 def conclude(
@@ -182,7 +204,8 @@ def make_record(
     bound = float_down(generation.dual.bound)
     gap = gap_between(objective, bound)
     proven = gap <= options.gap_tolerance
-    notes = [] if proven else [f"the optimum is not proven: {generation.reason or 'the gap did not close'}"]
+    missing = "units are counted, and the bound is that of any number" if counts(specification) else "the gap is open"
+    notes = [] if proven else [f"the optimum is not proven: {generation.reason or missing}"]
     return TrainingRecord(
         objective,
         generation.fit.objective,
