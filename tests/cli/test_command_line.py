@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -113,34 +114,63 @@ def test_a_property_file_decides_the_exit_code(tmp_path: Path, model: Path, caps
         assert "->" in out
 
 
-def test_training_writes_network_record_and_picture(tmp_path: Path, capsys) -> None:
-    rows = [f"{a},{b},{'yes' if a > b else 'no'}" for a in range(4) for b in range(4)]
-    write(tmp_path / "data.csv", "a,b,label\n" + "\n".join(rows) + "\n")
-    spec = """
+TABLE = "a,b,label\n" + "".join(f"{a},{b},{'yes' if a > b else 'no'}\n" for a in range(4) for b in range(4))
+WRITTEN = ["network.onnx", "network.svg", "network.txt", "progress.svg", "record.json", "units.svg"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "method"), [("", "any-width"), ("[model]\npositive_units = 1\nnegative_units = 0", "milp")]
+)
+def test_training_writes_network_record_and_pictures(tmp_path: Path, capsys, shape: str, method: str) -> None:
+    write(tmp_path / "data.csv", TABLE)
+    spec = f"""
 [data]
 file = "data.csv"
 target = "label"
-[model]
-positive_units = 1
-negative_units = 0
+{shape}
 [objective]
 l1 = 0.01
 [constraints]
-monotone = { a = "increasing", b = "decreasing" }
+monotone = {{ a = "increasing", b = "decreasing" }}
 [solver]
 time_limit = 20
 """
     out = tmp_path / "out"
     assert run("train", write(tmp_path / "t.toml", spec), "--out", out) == 0
-    assert "proven optimal" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "proven optimal" in printed
+    assert ("over networks of any width" in printed) == (method == "any-width")
     network = read_onnx(out / "network.onnx")
     assert evaluate(network, np.array([3.0, 0.0]))[0] > 0 > evaluate(network, np.array([0.0, 3.0]))[0]
     record = json.loads((out / "record.json").read_text())
     assert record["status"] == "optimal"
+    assert record["method"] == method
     assert record["bound"] <= record["objective"]["value"] + 1e-6
-    assert (out / "network.svg").read_text().startswith("<svg")
+    assert record["history"]
+    assert record["history"][-1]["bound"] == pytest.approx(record["bound"], rel=1e-6)
+    assert (record["dual"] is None) == (method == "milp")
+    for name in ("network.svg", "progress.svg", "units.svg"):
+        assert "<svg" in (out / name).read_text()[:400]
     assert "label =" in (out / "network.txt").read_text()
-    assert sorted(p.name for p in out.iterdir()) == ["network.onnx", "network.svg", "network.txt", "record.json"]
+    assert sorted(p.name for p in out.iterdir()) == WRITTEN
+
+
+def test_the_dual_solution_in_a_record_proves_its_bound(tmp_path: Path) -> None:
+    """A few lines of rational arithmetic recompute the bound of the hinge loss from the file."""
+    write(tmp_path / "data.csv", TABLE)
+    spec = '[data]\nfile = "data.csv"\ntarget = "label"\n[objective]\nl1 = 0.01\n'
+    assert run("train", write(tmp_path / "t.toml", spec), "--out", tmp_path / "out") == 0
+    record = json.loads((tmp_path / "out" / "record.json").read_text())
+    dual, scale = record["dual"], Fraction(record["dual"]["scale"])
+    rows = sorted((a, b, 1 if a > b else -1) for a in range(4) for b in range(4))
+    prices = {price["row"]: scale * Fraction(price["price"]) for price in dual["prices"]}
+    assert record["samples"] == len(rows)
+    assert sum(prices.values()) == 0
+    assert all(0 <= price * rows[n][2] <= Fraction(1, 16) for n, price in prices.items())
+    assert sum(price * rows[n][2] for n, price in prices.items()) == Fraction(dual["bound"]["exact"])
+    assert Fraction(record["bound"]) <= Fraction(dual["bound"]["exact"]) <= Fraction(record["objective"]["exact"])
+    assert scale * Fraction(dual["worth"]) <= Fraction(0.01)
+    assert not dual["claimed"]
 
 
 def test_inspect_and_doctor(model: Path, capsys) -> None:
@@ -240,6 +270,15 @@ time_limit = 5
         ("a,b\n1,1\n2,1\n", "", ["'y'"]),
         ("a,y\n1,0\n2,1\n", "[constraints]\nmonotone = { z = 'increasing' }", ["'z'"]),
         ("a,y\n1,0\n2,1\n", "[objective]\nl1 = -1", ["l1"]),
+        ("a,y\n1,0\n2,1\n", "[objective]\nl1 = 0", ["l1 > 0", "always a wider network"]),
+        ("a,y\n1,0\n2,1\n", "[model]\nmax_features_per_unit = 2", ["max_features_per_unit", "features, 1, found 2"]),
+        ("a,y\n1,0\n2,1\n", "[model]\nmax_features_per_unit = 0", ["max_features_per_unit"]),
+        ("a,y\nnan,0\n2,1\n", "", ["data.csv", "'a'"]),
+        ("a,y\n1,0\n", "", ["two classes"]),
+        ("a,y\n1,0\n", "[objective]\nloss = 'squared'", ["two samples"]),
+        ("a,y\n1,3\n2,3\n", "[objective]\nloss = 'squared'", ["nothing to learn"]),
+        ("a,y\n1,no\n2,yes\n", "[objective]\nloss = 'squared'", ["numbers", "'y'"]),
+        ("a,y\n1,0\n2,1\n", "[model]\nskip = 'free'\n[constraints]\nmonotone = { a = 'increasing' }", ["free skip"]),
         ("a,y\n1,0\n2,1\n", "[model]\nunits = 'many'", ["units"]),
     ],
 )
@@ -269,12 +308,18 @@ def test_everything_works_without_gurobi(tmp_path: Path, model: Path) -> None:
 
 
 def test_the_demo_runs_and_writes_everything(tmp_path: Path, capsys) -> None:
-    assert run("demo", "--out", tmp_path, "--time-limit", "6") == 0
+    assert run("demo", "--out", tmp_path, "--time-limit", "60") == 0
     out = capsys.readouterr().out
+    assert "proven optimal over networks of any width" in out
+    assert len(re.findall(r"^verified .* raises the score", out, flags=re.MULTILINE)) == 5
     assert len(re.findall(r"^verified", out, flags=re.MULTILINE)) >= 5
     assert len(re.findall(r"^violated .* small nuclei", out, flags=re.MULTILINE)) == 1
     names = {p.name for p in tmp_path.iterdir()}
-    assert names >= {"network.onnx", "network.svg", "record.json", "monotone.toml", "robust.json", "refuted.json"}
+    assert names >= {*WRITTEN, "monotone.toml", "robust.json", "refuted.json"}
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["status"] == "optimal"
+    assert record["gap"] <= 1e-3
+    assert record["dual"]["prices"]
 
 
 def test_an_acas_xu_query_is_answered(shared: Path, capsys) -> None:

@@ -27,7 +27,9 @@ def test_defaults(read, tmp_path: Path) -> None:
     found = read(DATA)
     assert found.data.file == tmp_path / "sub" / "a.csv"
     assert (found.data.target, found.data.features) == ("y", None)
-    assert (found.model.units, found.model.skip, found.model.weight_bound) == (2, True, 10.0)
+    assert (found.model.units, found.model.skip, found.model.weight_bound) == (2, "penalised", 10.0)
+    assert found.model.max_features_per_unit == "auto"
+    assert (found.method, found.chosen_method) == (None, "any-width")
     assert (found.model.positive_units, found.model.negative_units) == (None, None)
     objective = found.objective
     assert (objective.loss, objective.margin, objective.l1) == ("hinge", 1.0, 0.001)
@@ -38,8 +40,8 @@ def test_defaults(read, tmp_path: Path) -> None:
     assert (solver.name, solver.time_limit, solver.gap_tolerance, solver.threads, solver.seed) == (
         "auto",
         60.0,
-        1e-4,
-        1,
+        None,
+        None,
         0,
     )
 
@@ -57,6 +59,39 @@ def test_everything_given(read) -> None:
     assert (found.model.units, found.model.skip, found.model.weight_bound) == (0, False, 2.0)
     assert (found.budget.nonzeros, found.constraints.monotone) == (5, {"b c": "decreasing"})
     assert (found.solver.name, found.solver.gap_tolerance, found.solver.seed) == ("highs", 0.0, 7)
+    assert found.chosen_method == "milp"
+
+
+@pytest.mark.parametrize(
+    ("keys", "method"),
+    [
+        ("", "any-width"),
+        ("[budget]\nunits = 3", "any-width"),
+        ("[model]\nskip = true", "any-width"),
+        ('[model]\nskip = "free"\nmax_features_per_unit = "all"', "any-width"),
+        ('[objective]\nloss = "pinball"\nquantile = 0.9', "any-width"),
+        ("[objective]\nl0 = 0", "any-width"),
+        ("[objective]\nl0 = 0.01", "milp"),
+        ("[objective]\nunit_penalty = 0.01", "milp"),
+        ("[objective]\nfeature_penalty = 0.01", "milp"),
+        ('[objective]\nloss = "zero_one"', "milp"),
+        ("[model]\nunits = 1", "milp"),
+        ("[model]\nnegative_units = 0", "milp"),
+        ("[model]\nweight_bound = 5", "milp"),
+        ("[budget]\nnonzeros = 3", "milp"),
+        ("[budget]\nfeatures = 3", "milp"),
+    ],
+)
+def test_the_keys_choose_the_method(read, keys: str, method: str) -> None:
+    assert read(DATA + keys).chosen_method == method
+    assert read(f'method = "{method}"\n' + DATA + keys).chosen_method == method
+
+
+def test_what_counts_may_be_given_to_either_method(read) -> None:
+    keys = (
+        DATA + "[objective]\nl0 = 0.01\nunit_penalty = 0.01\nfeature_penalty = 1\n[budget]\nnonzeros = 3\nfeatures = 1"
+    )
+    assert read('method = "any-width"\n' + keys).chosen_method == "any-width"
 
 
 def test_a_training_file_cannot_be_changed(read) -> None:
@@ -81,12 +116,31 @@ def test_a_training_file_cannot_be_changed(read) -> None:
         (DATA + "[model]\nunits = -1", r"model\.units: expected greater than or equal to 0, found -1"),
         (DATA + "[model]\nunits = 2.0", r"model\.units: expected a whole number, found 2\.0"),
         (DATA + "[model]\nunits = true", r"model\.units: expected a whole number, found true"),
-        (DATA + "[model]\nskip = 1", r"model\.skip: expected true or false, found 1"),
+        (DATA + "[model]\nskip = 1", r"model\.skip: expected 'penalised', 'free' or 'none', found 1"),
+        (
+            DATA + "[model]\nmax_features_per_unit = 0",
+            r"model\.max_features_per_unit: expected greater",
+        ),
+        (DATA + "[objective]\nquantile = 1", r"objective\.quantile: expected less than 1"),
+        (DATA + "[objective]\nskip_penalty = -1", r"objective\.skip_penalty"),
+        ('method = "sgd"\n' + DATA, "method: expected 'any-width' or 'milp', found 'sgd'"),
+        (
+            'method = "any-width"\n' + DATA + "[model]\npositive_units = 1",
+            r"model\.positive_units asks for the method 'milp', found method='any-width'",
+        ),
+        (
+            'method = "milp"\n' + DATA + "[objective]\nskip_penalty = 0.1",
+            r"objective\.skip_penalty asks for the method 'any-width', found method='milp'",
+        ),
+        (
+            DATA + '[model]\nunits = 1\nskip = "free"',
+            r"model\.units asks for the method 'milp', model\.skip for 'any-width'; leave one of them out",
+        ),
         (DATA + "[model]\nweight_bound = 0", r"model\.weight_bound: expected greater than 0"),
         (DATA + "[model]\nweight_bound = inf", r"model\.weight_bound: expected a finite number"),
         (DATA + "[objective]\nl1 = nan", r"objective\.l1"),
         (DATA + "[objective]\nl0 = -1", r"objective\.l0"),
-        (DATA + '[objective]\nloss = "log"', r"objective\.loss: expected 'hinge', 'zero_one' or 'l1', found 'log'"),
+        (DATA + '[objective]\nloss = "log"', r"objective\.loss: expected 'hinge', .*, found 'log'"),
         (DATA + "[budget]\nunits = 1.5", r"budget\.units"),
         (DATA + '[constraints]\nmonotone = {a = "up"}', r"constraints\.monotone\.a: .*found 'up'"),
         (DATA + '[constraints]\nmonotone = {y = "increasing"}', "names the target 'y'"),

@@ -20,6 +20,7 @@ from verinet.train import (
     Budget,
     Loss,
     Objective,
+    PointCondition,
     Skip,
     Specification,
     TrainingData,
@@ -364,6 +365,36 @@ def test_prices_of_units_and_weights_are_charged() -> None:
     assert record.nonzeros <= plain.nonzeros
 
 
+def test_conditions_at_points_hold_and_keep_a_bound() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.random((40, 2))
+    y = 4 * x[:, 0] ** 2 + x[:, 1]
+    data = TrainingData.prepare(x, y, classes=False)
+    objective = Objective(Loss.L1, l1=0.003)
+    free = train_any_width(data, AnyWidthSpecification(objective), USUAL)
+    at = evaluate(free.network, np.array([[0.9, 0.5], [0.1, 0.5], [0.5, 0.5]]))[:, 0]
+    conditions = (
+        PointCondition(((0.9, 0.5),), (1.0,), high=float(at[0]) - 1.0),
+        PointCondition(((0.1, 0.5), (0.5, 0.5)), (1.0, -1.0), low=0.0),
+    )
+    result = train_any_width(data, AnyWidthSpecification(objective, conditions=conditions), USUAL)
+    values = evaluate(result.network, np.array([[0.9, 0.5], [0.1, 0.5], [0.5, 0.5]]))[:, 0]
+    assert result.record.status is Status.OPTIMAL
+    assert values[0] <= at[0] - 1.0 + 1e-6
+    assert values[1] >= values[2] - 1e-6
+    assert result.record.bound > float(free.record.objective)
+    assert result.record.dual is not None
+    assert any(result.record.dual.multipliers)
+
+
+def test_conditions_that_nothing_meets_are_said() -> None:
+    data = small_data(3, 8, 2, Loss.L1)
+    conditions = (PointCondition(((1.0, 1.0),), (1.0,), low=5.0), PointCondition(((1.0, 1.0),), (1.0,), high=1.0))
+    record = train_any_width(data, AnyWidthSpecification(Objective(Loss.L1), conditions=conditions), USUAL).record
+    assert record.status is Status.UNKNOWN
+    assert any("is not met" in note for note in record.notes)
+
+
 def test_every_table_covers_every_convex_loss() -> None:
     convex = set(Loss) - {Loss.ZERO_ONE}
     assert set(BANDS) | set(SMOOTH) == convex
@@ -382,7 +413,16 @@ def test_bad_input_is_refused_in_a_sentence() -> None:
         supports_of(2, 3)
     with pytest.raises(InputError, match="sets"):
         supports_of(200, 4)
+    with pytest.raises(InputError, match="one weight for each"):
+        PointCondition(((0.0,),), ())
+    with pytest.raises(InputError, match="low <= high"):
+        PointCondition(((0.0,),), (1.0,), low=1.0, high=0.0)
+    point = PointCondition(((0.0,),), (1.0,))
+    with pytest.raises(InputError, match="linear in pieces"):
+        AnyWidthSpecification(Objective(Loss.SQUARED), conditions=(point,))
     data = small_data(0, 6, 2, Loss.L1)
+    with pytest.raises(InputError, match="2 features"):
+        train_any_width(data, AnyWidthSpecification(Objective(Loss.L1), conditions=(point,)))
     with pytest.raises(InputError, match="names feature 5"):
         train_any_width(data, AnyWidthSpecification(Objective(Loss.L1), monotone={5: 1}))
     with pytest.raises(DataError, match="-1 and 1"):

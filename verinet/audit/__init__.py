@@ -7,26 +7,36 @@ assurance levels.
 from verinet.audit.drawing import draw_network
 from verinet.audit.formulas import network_formulas
 from verinet.audit.optima import OptimumRecord, PlaceRecord
+from verinet.audit.progress_picture import draw_progress
 from verinet.audit.records import (
     BoxRecord,
+    DualRecord,
     FileRecord,
     NumberRecord,
     PhasesRecord,
     PointRecord,
+    PriceRecord,
+    ProgressRecord,
     TrainingFileRecord,
     VerdictRecord,
 )
+from verinet.audit.units_picture import draw_units
 
 __all__ = [
     "BoxRecord",
+    "DualRecord",
     "FileRecord",
     "NumberRecord",
     "OptimumRecord",
     "PhasesRecord",
     "PlaceRecord",
     "PointRecord",
+    "PriceRecord",
+    "ProgressRecord",
     "TrainingFileRecord",
     "VerdictRecord",
     "draw_network",
+    "draw_progress",
+    "draw_units",
     "network_formulas",
 ]

@@ -11,15 +11,18 @@ from pydantic import BaseModel, ConfigDict
 
 import verinet
 from verinet.errors import MissingFileError
-from verinet.train import TrainingRecord
+from verinet.train import DualSolution, TrainingRecord
 from verinet.verify import Answer, OpenBox, OpenPhases, Verdict
 
 __all__ = [
     "BoxRecord",
+    "DualRecord",
     "FileRecord",
     "NumberRecord",
     "PhasesRecord",
     "PointRecord",
+    "PriceRecord",
+    "ProgressRecord",
     "Record",
     "TrainingFileRecord",
     "VerdictRecord",
@@ -216,6 +219,78 @@ class VerdictRecord(Record):
         )
 
 
+class ProgressRecord(Record):
+    """Where a training stood.
+
+    Parameters
+    ----------
+    seconds : float
+    objective, bound : float or None
+        None where there is none yet.
+    """
+
+    seconds: float
+    objective: float | None
+    bound: float | None
+
+    @classmethod
+    def of(cls, seconds: float, objective: float | None, bound: float) -> "ProgressRecord":
+        """Record where a training stood; there is nothing yet that is infinite."""
+        return cls(seconds=seconds, objective=None if objective is None else _finite(objective), bound=_finite(bound))
+
+
+class PriceRecord(Record):
+    """The dual price of a sample.
+
+    Parameters
+    ----------
+    row : int
+        Of the sample among the distinct rows (features in the network's order, then the target), in ascending order,
+        from 0.
+    price : str
+        Exactly, as ``numerator/denominator`` or an integer.
+    """
+
+    row: int
+    price: str
+
+
+class DualRecord(Record):
+    """A feasible point of the dual problem of a training: what proves its bound.
+
+    Parameters
+    ----------
+    prices : tuple of PriceRecord
+        Of the samples whose price is not zero.
+    scale : str
+        The prices times the scale are feasible; exactly.
+    bound : NumberRecord
+        The dual objective at the scaled prices.
+    worth : float
+        What the best unit is worth at the prices, at most.
+    claimed : bool
+        Whether a solver's claim stands behind `worth`, rather than rounding-safe bounds alone.
+    """
+
+    prices: tuple[PriceRecord, ...]
+    scale: str
+    bound: NumberRecord
+    worth: float
+    claimed: bool
+
+    @classmethod
+    def of(cls, dual: DualSolution) -> "DualRecord":
+        """Record a dual solution."""
+        prices = tuple(PriceRecord(row=n, price=str(price)) for n, price in enumerate(dual.prices) if price)
+        return cls(
+            prices=prices,
+            scale=str(dual.scale),
+            bound=exact_number(dual.bound),
+            worth=dual.worth,
+            claimed=dual.claimed,
+        )
+
+
 class TrainingFileRecord(Record):
     """A training and the network file that came out.
 
@@ -223,14 +298,24 @@ class TrainingFileRecord(Record):
     ----------
     objective : NumberRecord
         Of the exported network, recomputed exactly.
-    claimed_objective, bound, gap : float or None
-        The solver's claims; None where it has none.
+    claimed_objective : float or None
+        The solver's; None where it has none.
+    bound, gap : float or None
+        No network of the specification has a smaller objective, as far as `basis` goes; None where there is none.
+    method : str
+        ``any-width`` or ``milp``.
+    basis : str
+        What stands behind the bound.
     status : str
     solver : str
     seconds : float
     nonzeros, units, samples : int
     features : tuple of str
     notes : tuple of str
+    history : tuple of ProgressRecord
+        Objective and bound as they closed.
+    dual : DualRecord or None
+        What proves the bound, where it comes with a proof.
     network : FileRecord
     version : str
     python : str
@@ -241,6 +326,8 @@ class TrainingFileRecord(Record):
     claimed_objective: float | None
     bound: float | None
     gap: float | None
+    method: str
+    basis: str
     status: str
     solver: str
     seconds: float
@@ -249,6 +336,8 @@ class TrainingFileRecord(Record):
     samples: int
     features: tuple[str, ...]
     notes: tuple[str, ...]
+    history: tuple[ProgressRecord, ...]
+    dual: DualRecord | None
     network: FileRecord
     version: str = verinet.__version__
     python: str = platform.python_version()
@@ -261,6 +350,8 @@ class TrainingFileRecord(Record):
             claimed_objective=_finite(record.claimed_objective),
             bound=_finite(record.bound),
             gap=_finite(record.gap),
+            method=record.method.value,
+            basis=record.basis,
             status=record.status.value,
             solver=record.solver,
             seconds=record.seconds,
@@ -269,6 +360,8 @@ class TrainingFileRecord(Record):
             samples=record.samples,
             features=record.features,
             notes=record.notes,
+            history=tuple(ProgressRecord.of(s.seconds, s.objective, s.bound) for s in record.history),
+            dual=None if record.dual is None else DualRecord.of(record.dual),
             network=network,
         )
 

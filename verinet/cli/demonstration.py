@@ -5,6 +5,7 @@ with more concave outlines and less symmetric means more likely malignant. The s
 each of them, so a patient's worse measurement can never lower it.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -34,7 +35,7 @@ from verinet.model import (
     evaluate,
 )
 from verinet.numeric import FloatArray
-from verinet.train import Objective, Specification, TrainingData, TrainOptions, train
+from verinet.train import AnyWidthSpecification, Objective, TrainingData, TrainOptions, train_any_width
 from verinet.verify import Answer, VerifyOptions
 
 __all__ = ["DemoRequest", "run_demo"]
@@ -44,6 +45,9 @@ OUTPUT = "malignancy"
 ROBUST_POINTS = 10
 ROBUST_SHARE = Fraction(1, 100)
 """Each measurement may be off by this share of its range."""
+
+GAP = 1e-3
+"""Relative, at which the optimum counts as proven."""
 
 SMALL_RADIUS = 12
 """Below the median of benign nuclei."""
@@ -90,14 +94,19 @@ def run_demo(request: DemoRequest) -> Exit:
     """Train, draw, verify, refute, and write everything into a folder."""
     table = _load()
     data = TrainingData.prepare(table.train_x, table.train_y, classes=True, names=FEATURES)
-    specification = Specification(objective=Objective(l1=1e-3), monotone=dict.fromkeys(range(len(FEATURES)), 1))
+    # A skip that may only rise, and units that may only push in that direction: monotone by construction.
+    specification = AnyWidthSpecification(Objective(l1=1e-3), monotone=dict.fromkeys(range(len(FEATURES)), 1))
     result(f"1. Train on {len(table.train_y)} patients, {len(FEATURES)} measurements, each one monotone:")
     with progress(request.quiet) as report:
         options = TrainOptions(
-            solver=request.solver, time_limit=request.time_limit, on_progress=lambda p: report(progress_line(p))
+            solver=request.solver,
+            time_limit=request.time_limit,
+            gap_tolerance=GAP,
+            threads=os.cpu_count() or 1,
+            on_progress=lambda p: report(progress_line(p)),
         )
-        outcome = train(data, specification, options)
-    write_training(request.out, outcome, data.names, OUTPUT)
+        outcome = train_any_width(data, specification, options)
+    write_training(request.out, outcome, data, OUTPUT)
     result(summary(outcome, data.names, OUTPUT))
     for name, x, y in (("training", table.train_x, table.train_y), ("test", table.test_x, table.test_y)):
         accuracy = accuracy_score(y > 0, evaluate(outcome.network, x)[:, 0] > 0)
@@ -107,10 +116,8 @@ def run_demo(request: DemoRequest) -> Exit:
     _verify(request, table, "robust", _robust(table))
     result("3. A property that does not hold, with its counterexample:")
     refuted = _verify(request, table, "refuted", [_small_is_benign()])
-    result(
-        f"Everything is in {request.out}: network.onnx, network.svg, network.txt, record.json, and for each property"
-    )
-    result("file its verdicts as JSON.")
+    result(f"Everything is in {request.out}: network.onnx and network.txt; the pictures network.svg, units.svg and")
+    result("progress.svg; record.json with the proof of the bound; and for each property file its verdicts as JSON.")
     expected = all(item.verdict.answer is Answer.VIOLATED for item in refuted)
     return Exit.DONE if expected else Exit.INTERNAL_ERROR
 

@@ -1,32 +1,29 @@
-"""``verinet train``: a training file to a network, its record and its picture."""
+"""``verinet train``: a training file to a network, its record and its pictures."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from verinet.audit import FileRecord, TrainingFileRecord, draw_network, network_formulas
+from verinet.audit import (
+    FileRecord,
+    TrainingFileRecord,
+    draw_network,
+    draw_progress,
+    draw_units,
+    network_formulas,
+)
 from verinet.cli.exits import Exit
 from verinet.cli.output import progress, result
+from verinet.cli.training_request import options_of, specification_of
 from verinet.errors import DataError
 from verinet.io import Dataset, TrainingFile, read_csv, read_training_file, write_atomically, write_onnx
 from verinet.numeric import FloatArray
-from verinet.program import Progress
-from verinet.train import (
-    Budget,
-    Loss,
-    Objective,
-    Specification,
-    TrainingData,
-    TrainingResult,
-    TrainOptions,
-    train,
-)
+from verinet.program import Progress, Status
+from verinet.train import Loss, Method, TrainingData, TrainingResult, TrainOptions, train_network
 
 __all__ = ["TrainRequest", "progress_line", "summary", "train_file", "write_training"]
-
-DIRECTIONS = {"increasing": 1, "decreasing": -1}
 
 
 @dataclass(frozen=True)
@@ -52,14 +49,14 @@ class TrainRequest:
 
 
 def train_file(request: TrainRequest) -> Exit:
-    """Train as a file says and write network, record, formulas and picture."""
+    """Train as a file says and write network, record, formulas and pictures."""
     file = read_training_file(request.specification)
     table = read_csv(file.data.file, file.data.target, file.data.features)
     loss = Loss(file.objective.loss)
     data = TrainingData.prepare(table.x, _targets(table, loss), classes=loss.classifies, names=table.feature_names)
     with progress(request.quiet) as report:
-        outcome = train(data, _specification(file, loss, table), _options(file, request, report))
-    write_training(request.out, outcome, data.names, file.data.target)
+        outcome = train_network(data, specification_of(file, data.names), _options(file, request, report))
+    write_training(request.out, outcome, data, file.data.target)
     result(summary(outcome, data.names, file.data.target))
     return Exit.DONE
 
@@ -79,40 +76,10 @@ def _targets(table: Dataset, loss: Loss) -> FloatArray:
     return np.where(table.y == classes[1], 1.0, -1.0)
 
 
-def _specification(file: TrainingFile, loss: Loss, table: Dataset) -> Specification:
-    names = list(table.feature_names)
-    unknown = [name for name in file.constraints.monotone if name not in names]
-    if unknown:
-        raise DataError(f"constraints.monotone names {unknown[0]!r}, the features are {', '.join(names)}")
-    units = file.model.units
-    budget = file.budget.units if file.budget.units is not None else units
-    return Specification(
-        file.model.positive_units if file.model.positive_units is not None else units,
-        file.model.negative_units if file.model.negative_units is not None else units,
-        skip=file.model.skip,
-        weight_bound=file.model.weight_bound,
-        objective=Objective(
-            loss,
-            file.objective.margin,
-            file.objective.l1,
-            file.objective.l0,
-            file.objective.unit_penalty,
-            file.objective.feature_penalty,
-        ),
-        budget=Budget(file.budget.nonzeros, budget, file.budget.features),
-        monotone={names.index(n): DIRECTIONS[direction] for n, direction in file.constraints.monotone.items()},
-    )
-
-
 def _options(file: TrainingFile, request: TrainRequest, report: Callable[[str], None]) -> TrainOptions:
-    return TrainOptions(
-        solver=request.solver or file.solver.name,
-        time_limit=file.solver.time_limit if request.time_limit is None else request.time_limit,
-        gap_tolerance=file.solver.gap_tolerance,
-        threads=file.solver.threads,
-        seed=file.solver.seed,
-        on_progress=lambda state: report(progress_line(state)),
-    )
+    options = options_of(file, lambda state: report(progress_line(state)))
+    limit = options.time_limit if request.time_limit is None else request.time_limit
+    return replace(options, solver=request.solver or options.solver, time_limit=limit)
 
 
 def progress_line(state: Progress) -> str:
@@ -123,12 +90,15 @@ def progress_line(state: Progress) -> str:
     return f"training: incumbent {state.objective:.6g}, bound {state.bound:.6g}, gap {gap:.2%}, {state.seconds:.0f} s"
 
 
-def write_training(folder: Path, outcome: TrainingResult, names: tuple[str, ...], target: str) -> None:
-    """Write ``network.onnx``, ``network.svg``, ``network.txt`` and ``record.json`` into a folder."""
+def write_training(folder: Path, outcome: TrainingResult, data: TrainingData, target: str) -> None:
+    """Write the network (ONNX), its formulas and pictures, and its record into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    parameters, names = outcome.parameters, data.names
     write_onnx(outcome.network, folder / "network.onnx")
-    write_atomically(folder / "network.svg", draw_network(outcome.parameters, names, target))
-    write_atomically(folder / "network.txt", network_formulas(outcome.parameters, names, target) + "\n")
+    write_atomically(folder / "network.svg", draw_network(parameters, names, target))
+    write_atomically(folder / "network.txt", network_formulas(parameters, names, target) + "\n")
+    write_atomically(folder / "units.svg", draw_units(parameters, names, target, data.scaling))
+    write_atomically(folder / "progress.svg", draw_progress(outcome.record))
     record = TrainingFileRecord.of(outcome.record, FileRecord.of(folder / "network.onnx"))
     write_atomically(folder / "record.json", record.model_dump_json(indent=2) + "\n")
 
@@ -136,9 +106,10 @@ def write_training(folder: Path, outcome: TrainingResult, names: tuple[str, ...]
 def summary(outcome: TrainingResult, names: tuple[str, ...], target: str) -> str:
     """Write what came out: optimum or gap, size, formulas."""
     record = outcome.record
-    proven = "proven optimal" if record.status.value == "optimal" else f"gap {record.gap:.2%}"
+    over = " over networks of any width" if record.method is Method.ANY_WIDTH else ""
+    proven = f"proven optimal{over}" if record.status is Status.OPTIMAL else f"gap {record.gap:.2%}"
     lines = [
-        f"objective {float(record.objective):.6g} (exact), bound {record.bound:.6g} (claimed): {proven}",
+        f"objective {float(record.objective):.6g} (exact), bound {record.bound:.6g} ({record.basis}): {proven}",
         f"{record.units} units, {record.nonzeros} non-zero weights, {len(record.features)} features, "
         f"{record.samples} distinct rows, {record.seconds:.1f} s, {record.solver}",
         *(f"note: {note}" for note in record.notes),

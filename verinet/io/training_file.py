@@ -27,6 +27,9 @@ Count: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Weight: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Direction: TypeAlias = Literal["increasing", "decreasing"]
+SkipChoice: TypeAlias = Literal["penalised", "free", "none"]
+MostFeatures: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["auto", "all"]
+MethodChoice: TypeAlias = Literal["any-width", "milp"]
 
 
 class DataSection(Table):
@@ -65,18 +68,33 @@ class ModelSection(Table):
     negative_units: Count | None = Field(
         default=None, description="Units that subtract from the output; by default as many as `units`."
     )
-    skip: bool = Field(default=True, description="Whether inputs reach the output directly as well.")
+    max_features_per_unit: MostFeatures = Field(
+        default="auto", description="Features that one hidden unit may read: by default two, or fewer where there are."
+    )
+    skip: SkipChoice | bool = Field(
+        default="penalised",
+        description="Whether inputs reach the output directly as well, and at what price; true means penalised.",
+    )
     weight_bound: Positive = Field(default=10.0, description="The largest magnitude of a weight.")
 
 
 class ObjectiveSection(Table):
     """What is minimised: the mean loss plus penalties."""
 
-    loss: Literal["hinge", "zero_one", "l1"] = "hinge"
+    loss: Literal["hinge", "logistic", "zero_one", "squared", "l1", "epsilon_insensitive", "pinball"] = "hinge"
     margin: Positive = Field(
         default=1.0, description="The distance from the decision boundary that hinge loss asks for."
     )
+    epsilon: Weight = Field(
+        default=0.1, description="The error that epsilon-insensitive loss forgives, as a share of the target's range."
+    )
+    quantile: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.5, description="The quantile that pinball loss learns."
+    )
     l1: Weight = Field(default=0.001, description="Penalty of each unit of weight magnitude.")
+    skip_penalty: Weight | None = Field(
+        default=None, description="Penalty of each unit of the skip's weight magnitude; by default `l1`."
+    )
     l0: Weight = Field(default=0.0, description="Penalty of each nonzero weight.")
     unit_penalty: Weight = Field(default=0.0, description="Penalty of each hidden unit in use.")
     feature_penalty: Weight = Field(default=0.0, description="Penalty of each feature in use.")
@@ -101,20 +119,68 @@ class SolverSection(Table):
 
     name: Literal["auto", "gurobi", "highs"] = "auto"
     time_limit: Positive = Field(default=60.0, description="Seconds.")
-    gap_tolerance: Weight = Field(default=1e-4, description="The relative gap at which a network counts as optimal.")
-    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    gap_tolerance: Weight | None = Field(
+        default=None,
+        description="The relative gap at which a network is optimal; by default 0.001 for any width, 0.0001 else.",
+    )
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        default=None, description="By default all cores for any width, else one."
+    )
     seed: Count = 0
 
 
 class TrainingFile(Table):
     """What to learn, from which data, under which constraints and limits."""
 
+    method: MethodChoice | None = Field(
+        default=None,
+        description="The optimum over networks of any width, or over so many units by a mixed-integer programme; by "
+        "default any width, unless a key is used that only the other knows.",
+    )
     data: DataSection
     model: ModelSection = ModelSection()
     objective: ObjectiveSection = ObjectiveSection()
     budget: BudgetSection = BudgetSection()
     constraints: ConstraintsSection = ConstraintsSection()
     solver: SolverSection = SolverSection()
+
+    @property
+    def chosen_method(self) -> MethodChoice:
+        """The method that is given, or else the one that the keys ask for."""
+        return self.method or ("milp" if self._milp_keys() else "any-width")
+
+    def _milp_keys(self) -> list[str]:
+        """List what is asked for that is left to a mixed-integer programme unless the method is given."""
+        prices = ("l0", "unit_penalty", "feature_penalty")
+        found = [f"objective.{name}" for name in prices if getattr(self.objective, name)]
+        found += [f"budget.{name}" for name in ("nonzeros", "features") if getattr(self.budget, name) is not None]
+        return self._keys_of_milp_alone() + found
+
+    def _keys_of_milp_alone(self) -> list[str]:
+        shapes = ("units", "positive_units", "negative_units", "weight_bound")
+        found = [f"model.{name}" for name in shapes if name in self.model.model_fields_set]
+        return found + (["objective.loss"] if self.objective.loss == "zero_one" else [])
+
+    def _keys_of_any_width_alone(self) -> list[str]:
+        found = ["model.max_features_per_unit"] if self.model.max_features_per_unit != "auto" else []
+        found += ["model.skip"] if self.model.skip == "free" else []
+        found += ["objective.skip_penalty"] if self.objective.skip_penalty is not None else []
+        return found + (["objective.loss"] if self.objective.loss not in ("hinge", "zero_one", "l1") else [])
+
+    @model_validator(mode="after")
+    def _keys_fit_the_method(self) -> Self:
+        milp, any_width = self._milp_keys(), self._keys_of_any_width_alone()
+        if self.method is None and milp and any_width:
+            raise ValueError(
+                f"{milp[0]} asks for the method 'milp', {any_width[0]} for 'any-width'; leave one of them out"
+            )
+        wrong = {"milp": any_width, "any-width": self._keys_of_milp_alone()}.get(self.method or "", [])
+        if wrong:
+            other = "milp" if self.method == "any-width" else "any-width"
+            raise ValueError(
+                f"{wrong[0]} asks for the method {other!r}, found method={self.method!r}; change one of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _constrains_features(self) -> Self:

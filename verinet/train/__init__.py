@@ -1,8 +1,8 @@
 """Training of small ReLU networks to proven optimality.
 
 Conventions: features are scaled to 0..1 inside and raw outside; classes are -1 and 1; objectives are recomputed
-exactly from the exported network, bounds are the solver's claims. `verinet.train.estimators` holds the scikit-learn
-surface and is imported only when asked for.
+exactly from the exported network; a bound's basis says who vouches for it. `verinet.train.estimators` holds the
+scikit-learn surface and is imported only when asked for.
 """
 
 from verinet.train.any_width import (
@@ -14,7 +14,10 @@ from verinet.train.any_width import (
     train_any_width,
     train_convolutional,
 )
+from verinet.train.combination import CombinedParameters, combine
 from verinet.train.data import Scaling, TrainingData
+from verinet.train.dispatch import train_network
+from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters
 from verinet.train.result import Method, TrainingRecord, TrainingResult
 from verinet.train.specification import (
@@ -22,6 +25,7 @@ from verinet.train.specification import (
     Budget,
     Loss,
     Objective,
+    PointCondition,
     Skip,
     Specification,
     TrainOptions,
@@ -31,13 +35,16 @@ from verinet.train.trainer import train
 __all__ = [
     "AnyWidthSpecification",
     "Budget",
+    "CombinedParameters",
     "Convolutional",
     "ConvolutionalResult",
     "ConvolutionalSpecification",
+    "DualSolution",
     "FilterParameters",
     "Loss",
     "Method",
     "Objective",
+    "PointCondition",
     "Pooling",
     "RawParameters",
     "Scaling",
@@ -47,7 +54,9 @@ __all__ = [
     "TrainingData",
     "TrainingRecord",
     "TrainingResult",
+    "combine",
     "train",
     "train_any_width",
     "train_convolutional",
+    "train_network",
 ]

@@ -22,6 +22,9 @@ class DualSolution:
         What the best unit is worth at the unscaled prices, at most.
     claimed : bool
         Whether a solver's claim stands behind `worth`.
+    multipliers : tuple of Fraction
+        Of conditions on outputs, unscaled: a condition ``low <= weights f <= high`` adds its multiplier times its
+        weights to the prices at its points, and its multiplier times the side it presses against to the bound.
     """
 
     prices: tuple[Fraction, ...]
@@ -29,3 +32,4 @@ class DualSolution:
     bound: Fraction
     worth: float
     claimed: bool
+    multipliers: tuple[Fraction, ...] = ()

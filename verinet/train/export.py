@@ -34,7 +34,7 @@ class Exported(Protocol):
         """Indices of the features that the network reads."""
 
     def sizes(self, scaling: Scaling) -> tuple[Fraction, Fraction]:
-        """Return the L1 sizes of units and of the skip in scaled features, exactly."""
+        """Return the L1 sizes of units, output weights included, and of the skip, in scaled features."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class RawParameters:
     weights : ndarray, shape (units, features)
     biases : ndarray, shape (units,)
     outputs : ndarray, shape (units,)
-        Plus or minus the target's range.
+        Plus or minus the target's range; of a unit that several outputs share, a multiple of it.
     skip : ndarray, shape (features,)
     offset : float
     """
@@ -73,14 +73,15 @@ class RawParameters:
         return tuple(int(j) for j in np.flatnonzero((self.weights != 0).any(axis=0) | (self.skip != 0)))
 
     def sizes(self, scaling: Scaling) -> tuple[Fraction, Fraction]:
-        """Return the L1 sizes of units and of the skip in scaled features, exactly."""
+        """Return the L1 sizes of units, output weights included, and of the skip, in scaled features."""
         width = [Fraction(float(v)) for v in scaling.width]
         offset = [Fraction(float(v)) for v in scaling.offset]
         total = Fraction(0)
-        for weights, bias in zip(self.weights, self.biases, strict=True):
+        for weights, bias, output in zip(self.weights, self.biases, self.outputs, strict=True):
             exact = [Fraction(float(w)) for w in weights]
-            total += sum((abs(w) * s for w, s in zip(exact, width, strict=True)), Fraction(0))
-            total += abs(Fraction(float(bias)) + sum((w * o for w, o in zip(exact, offset, strict=True)), Fraction(0)))
+            size = sum((abs(w) * s for w, s in zip(exact, width, strict=True)), Fraction(0))
+            size += abs(Fraction(float(bias)) + sum((w * o for w, o in zip(exact, offset, strict=True)), Fraction(0)))
+            total += abs(Fraction(float(output))) / Fraction(scaling.target_width) * size
         return total, size_of_skip(self.skip, scaling)
 
 

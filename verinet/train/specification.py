@@ -9,7 +9,16 @@ import numpy as np
 from verinet.errors import InputError
 from verinet.program import Progress
 
-__all__ = ["AnyWidthSpecification", "Budget", "Loss", "Objective", "Skip", "Specification", "TrainOptions"]
+__all__ = [
+    "AnyWidthSpecification",
+    "Budget",
+    "Loss",
+    "Objective",
+    "PointCondition",
+    "Skip",
+    "Specification",
+    "TrainOptions",
+]
 
 
 class Loss(Enum):
@@ -150,6 +159,39 @@ class Skip(Enum):
 
 
 @dataclass(frozen=True)
+class PointCondition:
+    """A condition on the outputs at given points: ``low <= sum of weights * f(points) <= high``, in raw units.
+
+    A bound at one point, an order between two, or the difference of two groups' mean outputs are such conditions.
+
+    Parameters
+    ----------
+    points : tuple of tuple of float
+        Inputs in raw units.
+    weights : tuple of float
+        One for each point.
+    low, high : float
+        Infinite for none.
+    """
+
+    points: tuple[tuple[float, ...], ...]
+    weights: tuple[float, ...]
+    low: float = -np.inf
+    high: float = np.inf
+
+    def __post_init__(self) -> None:
+        if not self.points or len(self.points) != len(self.weights):
+            raise InputError(
+                f"a condition needs one weight for each of its points, found {len(self.points)} points and "
+                f"{len(self.weights)} weights"
+            )
+        if not (np.isfinite(self.weights).all() and all(np.isfinite(point).all() for point in self.points)):
+            raise InputError("a condition needs finite points and weights, found NaN or infinity")
+        if not self.low <= self.high:
+            raise InputError(f"a condition needs low <= high, found low={self.low} and high={self.high}")
+
+
+@dataclass(frozen=True)
 class AnyWidthSpecification:
     """A one-hidden-layer ReLU network of any width, and what it is trained for.
 
@@ -169,6 +211,8 @@ class AnyWidthSpecification:
     budget : Budget
     monotone : Mapping
         Feature index -> +1 or -1: every unit and the skip go in that direction.
+    conditions : tuple of PointCondition
+        What must hold of the outputs at given points; for losses that are linear in pieces.
 
     References
     ----------
@@ -181,6 +225,7 @@ class AnyWidthSpecification:
     skip_penalty: float | None = None
     budget: Budget = field(default_factory=Budget)
     monotone: Mapping[int, int] = field(default_factory=dict)
+    conditions: tuple[PointCondition, ...] = ()
 
     def __post_init__(self) -> None:
         _check_not_negative("the network", skip_penalty=self.skip_penalty)
@@ -190,7 +235,14 @@ class AnyWidthSpecification:
                 "there is always a wider network that fits the samples better, so no optimum"
             )
         if self.objective.loss is Loss.ZERO_ONE:
-            raise InputError("training of any width needs a convex loss, found zero_one; use hinge or logistic")
+            raise InputError(
+                "training of any width needs a convex loss, found zero_one; use hinge or logistic, or the method milp"
+            )
+        if self.conditions and self.objective.loss in (Loss.SQUARED, Loss.LOGISTIC):
+            raise InputError(
+                f"conditions on outputs need a loss that is linear in pieces, found {self.objective.loss.value}; use "
+                "hinge, l1, epsilon_insensitive or pinball"
+            )
         _check_directions(self.monotone)
         if self.skip is Skip.FREE and self.monotone:
             raise InputError("a free skip cannot be monotone and keep its bound; make the skip penalised or none")

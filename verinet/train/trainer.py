@@ -1,8 +1,7 @@
 """Training: warm start, programme, solve, export, and an honest record."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -62,14 +61,20 @@ def train(data: TrainingData, specification: Specification, options: TrainOption
     deadline = started + options.time_limit
     _check(data, specification)
     start = _warm_start(data, specification, options, started + WARM_START_SHARE * options.time_limit)
-    training, outcome, why = _optimise(data, specification, options, start, deadline)
+    history: list[Progress] = []
+
+    def keep(state: Progress) -> None:
+        history.append(Progress(time.monotonic() - started, state.objective, state.bound))
+        options.on_progress(Progress(state.seconds, state.objective, state.bound))
+
+    training, outcome, why = _optimise(data, specification, replace(options, on_progress=keep), start, deadline)
     proposals = [start[1]]
     if outcome.values is not None:
         proposals.append(training.parameters(outcome.values))
     candidates = [_judge(p, data, specification) for p in proposals]
     best = min(candidates, key=lambda candidate: candidate.objective)
     record = _record(best, candidates[-1], outcome, data, options, why, time.monotonic() - started)
-    return TrainingResult(best.network, best.raw, record)
+    return TrainingResult(best.network, best.raw, replace(record, history=tuple(history)))
 
 
 def _check(data: TrainingData, specification: Specification) -> None:
@@ -131,14 +136,10 @@ def _optimise(
             gap_tolerance=options.gap_tolerance,
             seed=options.seed,
             start=lowered.extend(training.point(start[1])),
-            on_progress=_parameter_progress(options.on_progress),
+            on_progress=options.on_progress,
         ),
     )
     return training, outcome, choice.reason
-
-
-def _parameter_progress(report: Callable[[Progress], None]) -> Callable[[Progress], None]:
-    return lambda progress: report(Progress(progress.seconds, progress.objective, progress.bound))
 
 
 def _size_bound(specification: Specification, objective: float) -> float | None:

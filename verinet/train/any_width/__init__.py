@@ -17,7 +17,7 @@ from verinet.train.any_width.filters import (
 )
 from verinet.train.any_width.generation import Generation, Problem, Round, generate
 from verinet.train.any_width.pricing import Pricer, Unit
-from verinet.train.any_width.trainer import UnitSum, assemble, prepare_problem, train_any_width
+from verinet.train.any_width.trainer import UnitSum, assemble, gap_between, prepare_problem, train_any_width
 
 __all__ = [
     "Convolutional",
@@ -36,6 +36,7 @@ __all__ = [
     "build_convolutional",
     "convolutional_family",
     "dense_family",
+    "gap_between",
     "generate",
     "prepare_problem",
     "round_filters",

@@ -297,7 +297,7 @@ def _exchanged(counting: _Counting, pricer: Pricer, kept: Kept, deadline: Deadli
                 break
             rest = [unit for i, unit in enumerate(kept.units) if i != k]
             without = counting.fit(rest, kept.skip)
-            prices = balance(without.fit.prices, free)
+            prices = balance(without.fit.prices, free, len(problem.y))
             priced = pricer.price(prices, cost, 0.05, deadline)
             for unit in priced.units[:5]:
                 trial = counting.fit([*rest, unit], kept.skip)
@@ -352,11 +352,11 @@ def _on_piece(problem: Problem, pricer: Pricer, kept: Kept) -> tuple[FloatArray,
     for k, unit in enumerate(kept.units):
         active = rows @ unit.weights > 0
         allowed = pricer.allowed(unit.sign)
-        for j in np.flatnonzero(unit.weights):
+        for j in map(int, np.flatnonzero(unit.weights)):
             for side, direction in ((0, 1.0), (1, -1.0)):
                 if allowed[j, side]:
                     parts.append(unit.sign * direction * active * rows[:, j])
-                    places.append((k, int(j), direction))
+                    places.append((k, j, direction))
     count = len(parts)
     columns = Columns(base.design[:, used], base.costs[used], base.free[used]).joined(
         Columns(

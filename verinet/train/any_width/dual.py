@@ -18,6 +18,7 @@ Fenchel duality; FORMULATIONS of convex networks: Bengio et al. 2005, Bach 2017,
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -26,51 +27,95 @@ from scipy.special import xlog1py, xlogy
 
 from verinet.numeric import BoolArray, FloatArray, float_down
 from verinet.train.any_width.band import BANDS, bands_of
+from verinet.train.any_width.master import PointRows
 from verinet.train.dual import DualSolution
 from verinet.train.specification import Loss, Objective
 
-__all__ = ["balance", "balance_exactly", "dual_value", "estimate", "largest_scale", "make_dual"]
+__all__ = ["ExactConditions", "balance", "balance_exactly", "dual_value", "estimate", "largest_scale", "make_dual"]
 
 SHARES = (1.0, 0.999, 0.99, 0.95, 0.9, 0.8)
 """Of the largest feasible scale: where a loss is curved, a smaller one may give the better bound."""
 
 
-def balance(prices: FloatArray, free: FloatArray) -> FloatArray:
-    """Change prices a little so that they balance the free columns, up to rounding.
+@dataclass(frozen=True)
+class ExactConditions:
+    """Conditions on outputs with their multipliers, in rational arithmetic.
 
     Parameters
     ----------
-    prices : ndarray, shape (samples,)
-    free : ndarray, shape (samples, columns)
+    multipliers : tuple of Fraction
+    prices : tuple of Fraction
+        What they add to the price of each point.
+    value : Fraction
+        What they add to the dual objective.
     """
-    loose = np.flatnonzero(prices)
+
+    multipliers: tuple[Fraction, ...] = ()
+    prices: tuple[Fraction, ...] = ()
+    value: Fraction = Fraction(0)
+
+    @classmethod
+    def of(cls, rows: PointRows | None, multipliers: FloatArray, points: int) -> "ExactConditions":
+        """Compute them from a master's multipliers."""
+        prices = [Fraction(0)] * points
+        value = Fraction(0)
+        exact = tuple(Fraction(float(m)) for m in multipliers)
+        for k, multiplier in enumerate(exact):
+            assert rows is not None
+            if multiplier:
+                value += multiplier * Fraction(float(rows.low[k] if multiplier > 0 else rows.high[k]))
+            for n in np.flatnonzero(rows.weights[k]):
+                prices[n] += multiplier * Fraction(float(rows.weights[k, n]))
+        return cls(exact, tuple(prices), value)
+
+
+def balance(prices: FloatArray, free: FloatArray, samples: int) -> FloatArray:
+    """Change samples' prices a little so that all prices balance the free columns, up to rounding.
+
+    Parameters
+    ----------
+    prices : ndarray, shape (points,)
+    free : ndarray, shape (points, columns)
+    samples : int
+        The points behind them keep their prices.
+    """
+    loose = np.flatnonzero(prices[:samples])
     if not len(loose):
         return prices
     # Prices at a limit of their band would leave it; a change in proportion to the price keeps zeros and signs.
     weights = np.abs(prices[loose])
     block = free[loose] * weights[:, None]
-    change, *_ = np.linalg.lstsq(block.T @ free[loose], -(prices[loose] @ free[loose]), rcond=None)
+    change, *_ = np.linalg.lstsq(block.T @ free[loose], -(prices @ free), rcond=None)
     balanced = prices.copy()
     balanced[loose] += weights * (free[loose] @ change)
     return balanced
 
 
-def balance_exactly(prices: FloatArray, free: FloatArray) -> list[Fraction]:
-    """Return rational prices next to the given ones that balance the free columns exactly.
+def balance_exactly(
+    prices: FloatArray, conditions: Sequence[Fraction], free: FloatArray, samples: int
+) -> list[Fraction]:
+    """Return rational prices of the samples, next to the given ones, that balance the free columns exactly.
 
     Only as many prices change as there are columns; those whose columns are most independent.
+
+    Parameters
+    ----------
+    prices : ndarray, shape (points,)
+    conditions : sequence of Fraction
+        The prices of all points by conditions, which are zero at the samples.
+    free : ndarray, shape (points, columns)
+    samples : int
 
     Raises
     ------
     ZeroDivisionError
         If the free columns are not independent on the priced samples.
     """
-    exact = [Fraction(float(v)) for v in prices]
-    loose = np.flatnonzero(prices)
+    exact = [Fraction(float(v)) for v in prices[:samples]]
+    loose = np.flatnonzero(prices[:samples])
     columns = free.shape[1]
-    if not len(loose):
-        return exact
-    residue = [-sum((exact[n] * Fraction(float(free[n, j])) for n in loose), Fraction(0)) for j in range(columns)]
+    known = [(n, exact[n]) for n in loose] + [(n, price) for n, price in enumerate(conditions) if price]
+    residue = [-sum((price * Fraction(float(free[n, j])) for n, price in known), Fraction(0)) for j in range(columns)]
     if not any(residue):
         return exact
     weighted = free[loose] * np.abs(prices[loose])[:, None]
@@ -224,18 +269,20 @@ def make_dual(
     y: FloatArray,
     weights: FloatArray,
     objective: Objective,
+    conditions: ExactConditions | None = None,
 ) -> DualSolution:
     """Compute the bound of feasible prices; any smaller scale is feasible too, and a curved loss may prefer one."""
+    conditions = conditions or ExactConditions()
     best = None
     # The balance may have pushed a price over its limit by a rounding: the second scale takes it back.
     for share in (1.0, 1 - 1e-13, 1 - 1e-10) if objective.loss in BANDS else SHARES:
         factor = Fraction(scale * share)
         try:
-            value = dual_value([factor * p for p in prices], y, weights, objective)
+            value = dual_value([factor * p for p in prices], y, weights, objective) + factor * conditions.value
         except ValueError:
             continue
         if best is None or value > best.bound:
-            best = DualSolution(tuple(prices), factor, value, worth, claimed)
+            best = DualSolution(tuple(prices), factor, value, worth, claimed, conditions.multipliers)
         if objective.loss in BANDS:
             break
     if best is None:

@@ -59,6 +59,13 @@ class Family:
     def _transposed(self) -> tuple[sp.csr_array, ...]:
         return tuple(sp.csr_array(mix.T) for mix in self.mixes)
 
+    @cached_property
+    def reach(self) -> FloatArray:
+        """The greatest value that a unit can have at each point, at most."""
+        largest = np.maximum.reduceat(np.abs(self.rows).max(axis=1), np.concatenate([[0], self.ends[:-1]]))
+        most: FloatArray = np.max([abs(mix) @ largest for mix in self.mixes], axis=0)
+        return most * (1.0 + 1e-12)
+
     def values(self, weights: FloatArray, cell: int = 0) -> FloatArray:
         """Evaluate units at all points.
 

@@ -7,15 +7,16 @@ width, from the master's prices and what the best unit could be worth. Stopping 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
 from verinet.errors import SolverError
 from verinet.numeric import BoolArray, FloatArray
 from verinet.train.any_width.band import BANDS, bands_of
-from verinet.train.any_width.dual import balance, balance_exactly, estimate, largest_scale, make_dual
+from verinet.train.any_width.dual import ExactConditions, balance, balance_exactly, estimate, largest_scale, make_dual
 from verinet.train.any_width.family import Family
-from verinet.train.any_width.master import Columns, Fit, LinearMaster, Master
+from verinet.train.any_width.master import Columns, Fit, LinearMaster, Master, PointRows
 from verinet.train.any_width.pricing import Priced, Pricer, Unit
 from verinet.train.any_width.smooth import SMOOTH, SmoothMaster
 from verinet.train.dual import DualSolution
@@ -43,13 +44,15 @@ class Problem:
 
     Parameters
     ----------
-    x : ndarray, shape (samples, features)
-        Scaled.
+    x : ndarray, shape (points, features)
+        Scaled: the samples, then the points that conditions speak of.
     y, weights : ndarray, shape (samples,)
         Scaled targets or classes; the weights sum to 1.
     family : Family
-        Of the same samples.
+        Of the same points.
     specification : AnyWidthSpecification
+    rows : PointRows or None
+        Conditions on the outputs at the points behind the samples.
     """
 
     x: FloatArray
@@ -57,6 +60,7 @@ class Problem:
     weights: FloatArray
     family: Family
     specification: AnyWidthSpecification
+    rows: PointRows | None = None
 
     @property
     def sides(self) -> BoolArray:
@@ -68,8 +72,7 @@ class Problem:
 
     def base(self) -> Columns:
         """Return the constant and the linear skip, its positive parts before its negative ones."""
-        samples = len(self.y)
-        parts = [np.ones((samples, 1))]
+        parts = [np.ones((len(self.x), 1))]
         costs, free = [np.zeros(1)], [np.ones(1, dtype=np.bool_)]
         for index, sign in self.skip_parts():
             parts.append(sign * self.x[:, index : index + 1])
@@ -86,7 +89,7 @@ class Problem:
 
     def free_columns(self) -> FloatArray:
         """Return the columns whose prices have to balance exactly: the constant, and a free skip of either sign."""
-        columns = [np.ones((len(self.y), 1))]
+        columns = [np.ones((len(self.x), 1))]
         if self.specification.skip is Skip.FREE:
             columns.append(self.x[:, self.sides.all(axis=1)])
         return np.column_stack(columns)
@@ -95,7 +98,7 @@ class Problem:
         """Return the master problem over some columns."""
         objective = self.specification.objective
         if objective.loss in BANDS:
-            return LinearMaster(bands_of(self.y, self.weights, objective), columns, objective.l1, seed)
+            return LinearMaster(bands_of(self.y, self.weights, objective), columns, objective.l1, seed, self.rows)
         return SmoothMaster(SMOOTH[objective.loss], self.y, self.weights, columns)
 
     def unit_columns(self, units: list[Unit]) -> Columns:
@@ -204,6 +207,17 @@ def generate(
     return Generation(state.units, state.fit, state.exact_dual(), state.rounds, reason)
 
 
+@dataclass(frozen=True, eq=False)
+class _Best:
+    """What the best bound so far came from."""
+
+    prices: FloatArray
+    multipliers: FloatArray
+    scale: float
+    worth: float
+    claimed: bool
+
+
 class _State:
     """What column generation carries from round to round."""
 
@@ -218,13 +232,14 @@ class _State:
         self.skip = problem.x if problem.specification.skip is Skip.PENALISED else problem.x[:, :0]
         self.master = problem.master(columns, seed)
         self.fit = self.master.solve(np.inf)
-        self.bound, self.best = -np.inf, (np.zeros(len(problem.y)), 1.0, 0.0, False)
+        self.bound = -np.inf
+        self.best = _Best(np.zeros(len(problem.x)), np.zeros(len(self.fit.multipliers)), 1.0, 0.0, False)
         self.relative = LOOSEST
 
     def step(self, deadline: Deadline) -> bool:
         """Price units at the master's prices and solve it again with what was found; return whether that is the end."""
         cutoff = self.cost * (1.0 + CUTOFF_SHARE * self.tolerance)
-        prices = balance(self.fit.prices, self.free)
+        prices = balance(self.fit.prices, self.free, len(self.problem.y))
         priced = self.pricer.price(prices, cutoff, self.relative, deadline, self._used())
         self._update_bound(prices, priced)
         if self._gap() <= self.tolerance:
@@ -250,9 +265,13 @@ class _State:
         scale = largest_scale(
             prices, priced.bound, self.cost, self.skip, specification.price_of_skip, self.problem.sides
         )
-        bound = estimate(prices, scale, self.problem.y, self.problem.weights, specification.objective)
+        samples = len(self.problem.y)
+        bound = estimate(prices[:samples], scale, self.problem.y, self.problem.weights, specification.objective)
+        if self.problem.rows is not None:
+            bound += scale * self.problem.rows.value(self.fit.multipliers)
         if bound > self.bound:
-            self.bound, self.best = bound, (prices, scale, priced.bound, priced.claimed)
+            self.bound = bound
+            self.best = _Best(prices, self.fit.multipliers, scale, priced.bound, priced.claimed)
 
     def _gap(self) -> float:
         return max(0.0, self.fit.objective - self.bound) / max(abs(self.fit.objective), 1e-300)
@@ -264,7 +283,23 @@ class _State:
 
     def exact_dual(self) -> DualSolution:
         """Return the best dual solution, in rational arithmetic."""
-        prices, scale, worth, claimed = self.best
-        problem = self.problem
-        exact = balance_exactly(prices, self.free)
-        return make_dual(exact, scale, worth, claimed, problem.y, problem.weights, problem.specification.objective)
+        problem, best, specification = self.problem, self.best, self.problem.specification
+        samples = len(problem.y)
+        conditions = ExactConditions.of(problem.rows, best.multipliers, len(problem.x))
+        exact = balance_exactly(best.prices, conditions.prices, self.free, samples)
+        total = [*exact, *(conditions.prices[samples:] or [Fraction(0)] * (len(problem.x) - samples))]
+        # Units were priced at prices next to these.
+        change = np.array([float(abs(p - Fraction(float(v)))) for p, v in zip(total, best.prices, strict=True)])
+        worth = best.worth + float(change @ self.problem.family.reach) * (1.0 + 1e-12)
+        rounded = np.array([float(p) for p in total])
+        scale = largest_scale(rounded, worth, self.cost, self.skip, specification.price_of_skip, problem.sides)
+        return make_dual(
+            exact,
+            min(scale, best.scale),
+            worth,
+            best.claimed,
+            problem.y,
+            problem.weights,
+            specification.objective,
+            conditions,
+        )

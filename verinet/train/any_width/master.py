@@ -55,17 +55,45 @@ class Columns:
 
 @dataclass(frozen=True, eq=False)
 class PointRows:
-    """Hard conditions on outputs: ``low <= weights f <= high``.
+    """Conditions on outputs: ``low <= weights f <= high``.
+
+    Breaking one costs `price` for each unit: more than any multiplier that an optimum needs, so that none is broken
+    there, and a master problem whose units cannot meet them yet has an optimum all the same.
 
     Parameters
     ----------
     weights : ndarray, shape (conditions, points)
     low, high : ndarray, shape (conditions,)
+    price : float
     """
 
     weights: FloatArray
     low: FloatArray
     high: FloatArray
+    price: float = 1e3
+
+    def broken(self, f: FloatArray) -> float:
+        """Return by how much outputs break the conditions, at most."""
+        values = self.weights @ f
+        return float(np.maximum(self.low - values, values - self.high).max(initial=0.0))
+
+    def cost(self, f: FloatArray) -> float:
+        """Return what breaking the conditions costs."""
+        values = self.weights @ f
+        return self.price * float((np.maximum(self.low - values, 0.0) + np.maximum(values - self.high, 0.0)).sum())
+
+    def clip(self, multipliers: FloatArray) -> FloatArray:
+        """Return the nearest multipliers that the sides and the price allow."""
+        return np.clip(
+            multipliers,
+            np.where(np.isfinite(self.high), -self.price, 0.0),
+            np.where(np.isfinite(self.low), self.price, 0.0),
+        )
+
+    def value(self, multipliers: FloatArray) -> float:
+        """Return the dual objective's part of the conditions."""
+        positive, negative = multipliers > 0, multipliers < 0
+        return float(multipliers[positive] @ self.low[positive] + multipliers[negative] @ self.high[negative])
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +105,10 @@ class Fit:
     values : ndarray, shape (variables,)
     outputs : ndarray, shape (points,)
     prices : ndarray, shape (points,)
-        What a small rise of the output at each point saves: minus the loss's slope, and hard conditions' multipliers.
+        What a small rise of the output at each sample saves, and what the conditions' multipliers make of it at the
+        points behind the samples.
     multipliers : ndarray, shape (conditions,)
-        Of the hard conditions.
+        Of the conditions.
     objective : float
     """
 
@@ -142,11 +171,23 @@ class LinearMaster:
         )
         self._conditions: IntArray = np.zeros(0, dtype=np.int64)
         if rows is not None:
-            self._conditions = self._programme.add_rows(rows.low, rows.high, rows.weights @ columns.design)
+            self._conditions = self._add_conditions(rows)
         if self._samples <= SMALL:
             self._enter(np.arange(self._samples))
         else:
             self._begin(seed)
+
+    def _add_conditions(self, rows: PointRows) -> IntArray:
+        """Give conditions their rows, with variables for by how much they are broken."""
+        count = len(rows.low)
+        self._programme.add_columns(
+            np.full(2 * count, self._scale * rows.price),
+            np.zeros(2 * count),
+            np.full(2 * count, np.inf),
+            np.zeros((0, 2 * count)),
+        )
+        block = np.hstack([rows.weights @ self._columns.design, np.eye(count), -np.eye(count)])
+        return self._programme.add_rows(rows.low, rows.high, block)
 
     def _begin(self, seed: int) -> None:
         """Assume what the optimum of a random part of the samples says, and enter the rows nearest to a kink."""
@@ -255,7 +296,9 @@ class LinearMaster:
         own[self._inside] = duals[self._row_of[self._inside]]
         prices[: self._samples] = self._bands.clip(own)
         multipliers = duals[self._conditions]
-        if self._rows is not None:
-            prices += multipliers @ self._rows.weights
         objective = self._bands.loss(f[: self._samples]) + float(self._columns.costs @ v)
+        if self._rows is not None:
+            multipliers = self._rows.clip(multipliers)
+            prices += multipliers @ self._rows.weights
+            objective += self._rows.cost(f)
         return Fit(v, f, prices, multipliers, objective)

@@ -9,12 +9,13 @@ from fractions import Fraction
 import numpy as np
 
 from verinet.errors import DataError, InputError
-from verinet.model import Network
+from verinet.model import Network, evaluate_exact_batch
 from verinet.numeric import FloatArray, float_down
 from verinet.program import Progress, Status
 from verinet.train.any_width.budget import counts, keep_within
 from verinet.train.any_width.family import dense_family
 from verinet.train.any_width.generation import Generation, Problem, Round, generate
+from verinet.train.any_width.master import PointRows
 from verinet.train.any_width.pricing import Pricer, Unit
 from verinet.train.data import TrainingData
 from verinet.train.export import Exported, build_network, to_raw
@@ -24,12 +25,23 @@ from verinet.train.result import Method, TrainingRecord, TrainingResult
 from verinet.train.specification import AnyWidthSpecification, TrainOptions
 from verinet.verify import Deadline, are_kernels_ready, compile_kernels
 
-__all__ = ["UnitSum", "assemble", "make_ready", "make_record", "prepare_problem", "train_any_width"]
+__all__ = [
+    "UnitSum",
+    "assemble",
+    "gap_between",
+    "make_ready",
+    "make_record",
+    "prepare_problem",
+    "train_any_width",
+]
 
 COMPILING = (
     "compiling the search over weights, about half a minute, once for this installation; `verinet doctor --warm` does "
     "it ahead"
 )
+
+CONDITION_TOLERANCE = 1e-7
+"""By how much, relative to their outputs, conditions may be missed: the master's solver has its own tolerance."""
 
 GENERATION_SHARE = 0.5
 """Part of the time limit for generation where units are counted afterwards."""
@@ -81,8 +93,31 @@ def prepare_problem(data: TrainingData, specification: AnyWidthSpecification) ->
             raise InputError(f"a monotone constraint names feature {feature}, the data has {features}")
     if specification.objective.loss.classifies and not np.isin(data.y, (-1.0, 1.0)).all():
         raise DataError("a classification loss needs targets -1 and 1")
-    x = data.scaled_x
-    return Problem(x, data.scaled_y, data.weights, dense_family(x, specification.max_features_per_unit), specification)
+    x, rows = _with_conditions(data, specification)
+    family = dense_family(x, specification.max_features_per_unit)
+    return Problem(x, data.scaled_y, data.weights, family, specification, rows)
+
+
+def _with_conditions(data: TrainingData, specification: AnyWidthSpecification) -> tuple[FloatArray, PointRows | None]:
+    """Return the samples with the conditions' points behind them, scaled, and the conditions as rows."""
+    conditions, samples = specification.conditions, len(data.y)
+    if not conditions:
+        return data.scaled_x, None
+    for condition in conditions:
+        for point in condition.points:
+            if len(point) != len(data.names):
+                raise InputError(f"a condition's points need {len(data.names)} features, found {len(point)}")
+    points = np.array([point for condition in conditions for point in condition.points])
+    weights = np.zeros((len(conditions), samples + len(points)))
+    place = samples
+    for k, condition in enumerate(conditions):
+        weights[k, place : place + len(condition.points)] = condition.weights
+        place += len(condition.points)
+    shift = weights.sum(axis=1) * data.scaling.target_offset
+    low, high = (np.array([getattr(c, side) for c in conditions], dtype=np.float64) for side in ("low", "high"))
+    width = data.scaling.target_width
+    x = np.vstack([data.scaled_x, data.scaling.features(points)])
+    return x, PointRows(weights, (low - shift) / width, (high - shift) / width)
 
 
 def assemble(problem: Problem, units: Iterable[Unit], values: FloatArray) -> UnitSum:
@@ -203,9 +238,12 @@ def make_record(
     objective = exact_objective(network, exported, specification.objective, data, specification.price_of_skip)
     bound = float_down(generation.dual.bound)
     gap = gap_between(objective, bound)
-    proven = gap <= options.gap_tolerance
+    broken = _broken(network, specification)
+    proven = gap <= options.gap_tolerance and not broken
     missing = "units are counted, and the bound is that of any number" if counts(specification) else "the gap is open"
     notes = [] if proven else [f"the optimum is not proven: {generation.reason or missing}"]
+    if broken:
+        notes.append(broken)
     return TrainingRecord(
         objective,
         generation.fit.objective,
@@ -224,6 +262,17 @@ def make_record(
         tuple(Progress(r.seconds, r.objective, r.bound) for r in generation.rounds),
         generation.dual,
     )
+
+
+def _broken(network: Network, specification: AnyWidthSpecification) -> str:
+    """Say which condition the exported network breaks, by more than the master's tolerance; empty for none."""
+    for k, condition in enumerate(specification.conditions):
+        outputs = evaluate_exact_batch(network, np.array(condition.points, dtype=np.float64))
+        terms = [Fraction(w) * row[0] for w, row in zip(condition.weights, outputs, strict=True)]
+        value, size = float(sum(terms, Fraction(0))), max(1.0, *(abs(float(t)) for t in terms))
+        if not condition.low - CONDITION_TOLERANCE * size <= value <= condition.high + CONDITION_TOLERANCE * size:
+            return f"condition {k + 1} is not met: its value is {value:.6g}"
+    return ""
 
 
 def gap_between(objective: Fraction, bound: float) -> float:
