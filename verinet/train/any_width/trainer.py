@@ -80,6 +80,11 @@ class UnitSum:
 def prepare_problem(data: TrainingData, specification: AnyWidthSpecification) -> Problem:
     """Return the problem of some data.
 
+    Parameters
+    ----------
+    data : TrainingData
+    specification : AnyWidthSpecification
+
     Raises
     ------
     InputError
@@ -276,6 +281,13 @@ def _broken(network: Network, specification: AnyWidthSpecification) -> str:
 
 
 def gap_between(objective: Fraction, bound: float) -> float:
-    """Return the relative gap; zero at most by rounding."""
+    """Return the relative gap; zero at most by rounding.
+
+    Parameters
+    ----------
+    objective : Fraction
+    bound : float
+        Minus infinity where there is none.
+    """
     value = float(objective)
     return max(0.0, value - bound) / max(abs(value), 1e-10) if math.isfinite(bound) else math.inf
