@@ -5,7 +5,15 @@ exactly from the exported network; a bound's basis says who vouches for it. `ver
 scikit-learn surface and is imported only when asked for.
 """
 
-from verinet.train.any_width import train_any_width
+from verinet.train.any_width import (
+    Convolutional,
+    ConvolutionalResult,
+    ConvolutionalSpecification,
+    FilterParameters,
+    Pooling,
+    train_any_width,
+    train_convolutional,
+)
 from verinet.train.combination import CombinedParameters, combine
 from verinet.train.data import Scaling, TrainingData
 from verinet.train.dispatch import train_network
@@ -28,11 +36,16 @@ __all__ = [
     "AnyWidthSpecification",
     "Budget",
     "CombinedParameters",
+    "Convolutional",
+    "ConvolutionalResult",
+    "ConvolutionalSpecification",
     "DualSolution",
+    "FilterParameters",
     "Loss",
     "Method",
     "Objective",
     "PointCondition",
+    "Pooling",
     "RawParameters",
     "Scaling",
     "Skip",
@@ -44,5 +57,6 @@ __all__ = [
     "combine",
     "train",
     "train_any_width",
+    "train_convolutional",
     "train_network",
 ]

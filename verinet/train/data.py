@@ -70,6 +70,7 @@ class TrainingData:
         names: Sequence[str] | None = None,
         sample_weight: FloatArray | None = None,
         allow_constant: bool = False,
+        shared: bool = False,
     ) -> "TrainingData":
         """Check a table, put identical rows together and work out the scaling.
 
@@ -83,6 +84,9 @@ class TrainingData:
         sample_weight : ndarray or None
         allow_constant : bool
             Accept features with one value only; they are scaled to zero and therefore never used.
+        shared : bool
+            Scale all features by the same offset and width, as filters over images need it; features with one value
+            are then like any other.
 
         Raises
         ------
@@ -94,13 +98,17 @@ class TrainingData:
         named = tuple(names) if names is not None else tuple(f"x{i}" for i in range(x.shape[1]))
         kept = weights > 0
         x, y, weights = x[kept], y[kept], weights[kept]
-        _check(x, y, weights, named, classes, allow_constant)
+        _check(x, y, weights, named, classes, allow_constant or shared)
         rows, inverse = np.unique(np.column_stack([x, y]), axis=0, return_inverse=True)
         total = np.bincount(inverse.ravel(), weights=weights, minlength=len(rows))
         x, y = rows[:, :-1], rows[:, -1]
         offset = x.min(axis=0)
         target = (0.0, 1.0) if classes else (float(y.min()), float(np.ptp(y)))
         width = x.max(axis=0) - offset
+        if shared:
+            offset, width = np.full(len(offset), x.min()), np.full(len(offset), np.ptp(x))
+            if not 0 < width[0] < np.inf:
+                raise DataError(f"all features together range over {width[0]:g}; they cannot be scaled alike")
         scaling = Scaling(offset, np.where(width > 0, width, 1.0), *target)
         return cls(x, y, total / total.sum(), named, scaling)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 
@@ -11,10 +12,29 @@ from verinet.numeric import FloatArray, float_up
 from verinet.train.data import Scaling
 from verinet.train.programme import Parameters
 
-__all__ = ["RawParameters", "build_network", "snap", "to_raw"]
+__all__ = ["Exported", "RawParameters", "build_network", "size_of_skip", "snap", "to_raw"]
 
 SNAP_TOLERANCE = 1e-7
 """A scaled weight below this is zero: solvers leave such residues where the optimum has none."""
+
+
+class Exported(Protocol):
+    """What an objective counts in the parameters of an exported network."""
+
+    @property
+    def nonzeros(self) -> int:
+        """Number of hidden and skip weights that are not zero."""
+
+    @property
+    def units(self) -> int:
+        """Number of hidden units."""
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """Indices of the features that the network reads."""
+
+    def sizes(self, scaling: Scaling) -> tuple[Fraction, Fraction]:
+        """Return the L1 sizes of units, output weights included, and of the skip, in scaled features."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +71,25 @@ class RawParameters:
     def features(self) -> tuple[int, ...]:
         """Indices of the features that the network reads."""
         return tuple(int(j) for j in np.flatnonzero((self.weights != 0).any(axis=0) | (self.skip != 0)))
+
+    def sizes(self, scaling: Scaling) -> tuple[Fraction, Fraction]:
+        """Return the L1 sizes of units, output weights included, and of the skip, in scaled features."""
+        width = [Fraction(float(v)) for v in scaling.width]
+        offset = [Fraction(float(v)) for v in scaling.offset]
+        total = Fraction(0)
+        for weights, bias, output in zip(self.weights, self.biases, self.outputs, strict=True):
+            exact = [Fraction(float(w)) for w in weights]
+            size = sum((abs(w) * s for w, s in zip(exact, width, strict=True)), Fraction(0))
+            size += abs(Fraction(float(bias)) + sum((w * o for w, o in zip(exact, offset, strict=True)), Fraction(0)))
+            total += abs(Fraction(float(output))) / Fraction(scaling.target_width) * size
+        return total, size_of_skip(self.skip, scaling)
+
+
+def size_of_skip(skip: FloatArray, scaling: Scaling) -> Fraction:
+    """Return the L1 size of a linear part in scaled features and target, exactly."""
+    width = [Fraction(float(v)) for v in scaling.width]
+    slope = sum((abs(Fraction(float(p))) * s for p, s in zip(skip, width, strict=True)), Fraction(0))
+    return slope / Fraction(scaling.target_width)
 
 
 def snap(parameters: Parameters) -> Parameters:

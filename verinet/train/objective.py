@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from verinet.model import Network, evaluate_exact_batch
 from verinet.train.data import Scaling, TrainingData
-from verinet.train.export import RawParameters
+from verinet.train.export import Exported
 from verinet.train.specification import Loss, Objective
 
 __all__ = ["exact_objective"]
@@ -60,23 +60,9 @@ LOSSES: Mapping[Loss, Callable[[Fraction, Fraction, Objective, Scaling], Fractio
 """Each loss at one sample, in raw units."""
 
 
-def _sizes(raw: RawParameters, scaling: Scaling) -> tuple[Fraction, Fraction]:
-    """Return the L1 sizes of units, output weights included, and of the skip, in scaled features."""
-    width = [Fraction(float(v)) for v in scaling.width]
-    offset = [Fraction(float(v)) for v in scaling.offset]
-    total = Fraction(0)
-    for weights, bias, output in zip(raw.weights, raw.biases, raw.outputs, strict=True):
-        exact = [Fraction(float(w)) for w in weights]
-        size = sum((abs(w) * s for w, s in zip(exact, width, strict=True)), Fraction(0))
-        size += abs(Fraction(float(bias)) + sum((w * o for w, o in zip(exact, offset, strict=True)), Fraction(0)))
-        total += abs(Fraction(float(output))) / Fraction(scaling.target_width) * size
-    slope = sum((abs(Fraction(float(p))) * s for p, s in zip(raw.skip, width, strict=True)), Fraction(0))
-    return total, slope / Fraction(scaling.target_width)
-
-
 def exact_objective(
     network: Network,
-    raw: RawParameters,
+    raw: Exported,
     objective: Objective,
     data: TrainingData,
     skip_price: float | None = None,
@@ -87,7 +73,7 @@ def exact_objective(
     ----------
     network : Network
         Evaluated at the raw samples.
-    raw : RawParameters
+    raw : Exported
         The same network's parameters.
     objective : Objective
     data : TrainingData
@@ -105,7 +91,7 @@ def exact_objective(
     total = Fraction(0)
     for row, y, weight in zip(outputs, data.y, data.weights, strict=True):
         total += Fraction(float(weight)) * loss(row[0], Fraction(float(y)), objective, data.scaling)
-    units, skip = _sizes(raw, data.scaling)
+    units, skip = raw.sizes(data.scaling)
     return (
         total
         + Fraction(objective.l1) * units

@@ -195,6 +195,50 @@ class ConeSearch:
         _in_threads(search, count, options.threads, stop, deadline)
         return ConeResult(result.values, result.bounds + self.slack(weights), result.points, result.nodes)
 
+    def ascend(
+        self,
+        weights: FloatArray,
+        starts: FloatArray,
+        *,
+        allowed: BoolArray | None = None,
+        threads: int = 1,
+        deadline: Deadline | None = None,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Climb from several points to vertices of the kinks' arrangement, over all coordinates.
+
+        Parameters
+        ----------
+        weights : ndarray, shape (terms,)
+        starts : ndarray, shape (points, width)
+            Of L1 norm 1, with allowed signs.
+        allowed : ndarray of bool, shape (width, 2), or None
+        threads : int
+            Zero means all cores.
+        deadline : Deadline or None
+            Starts that it cuts off are left where they are.
+
+        Returns
+        -------
+        points : ndarray, shape (points, width)
+        values : ndarray, shape (points,)
+            In float64; no bounds.
+        """
+        # Imported here for the same reason as in `maximise`.
+        from verinet.verify.cone_climb import climb
+
+        columns, ordered, ends, _, sides = self._ordered(weights, allowed)
+        points = np.array(starts, dtype=np.float64)
+        stop = np.zeros(1, dtype=np.bool_)
+
+        def search(part: slice) -> None:
+            for point in points[part]:
+                if not stop[0]:
+                    climb(columns, ordered, ends, sides, point, MOST_STEPS)
+
+        if len(ordered):
+            _in_threads(search, len(points), threads, stop, deadline)
+        return points, np.array([self.value(weights, point) for point in points])
+
     def _ordered(
         self, weights: FloatArray, allowed: BoolArray | None
     ) -> tuple[FloatArray, FloatArray, IntArray, int, BoolArray]:

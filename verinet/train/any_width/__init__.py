@@ -5,23 +5,41 @@ master problem over the units found so far, and the verifier as the oracle that 
 could be worth. Features are scaled to 0..1; a unit's weights, its bias among them, have L1 norm 1.
 """
 
+from verinet.train.any_width.convolution import Convolutional, Pooling, convolutional_family
 from verinet.train.any_width.family import Family, dense_family
+from verinet.train.any_width.filters import (
+    ConvolutionalResult,
+    ConvolutionalSpecification,
+    FilterParameters,
+    build_convolutional,
+    round_filters,
+    train_convolutional,
+)
 from verinet.train.any_width.generation import Generation, Problem, Round, generate
 from verinet.train.any_width.pricing import Pricer, Unit
 from verinet.train.any_width.trainer import UnitSum, assemble, gap_between, prepare_problem, train_any_width
 
 __all__ = [
+    "Convolutional",
+    "ConvolutionalResult",
+    "ConvolutionalSpecification",
     "Family",
+    "FilterParameters",
     "Generation",
+    "Pooling",
     "Pricer",
     "Problem",
     "Round",
     "Unit",
     "UnitSum",
     "assemble",
+    "build_convolutional",
+    "convolutional_family",
     "dense_family",
     "gap_between",
     "generate",
     "prepare_problem",
+    "round_filters",
     "train_any_width",
+    "train_convolutional",
 ]

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from verinet.errors import InputError
-from verinet.numeric import FloatArray, IntArray
+from verinet.numeric import FloatArray, IntArray, gamma
 
 __all__ = ["Family", "dense_family", "supports_of"]
 
@@ -86,6 +86,23 @@ class Family:
     def pull_back(self, prices: FloatArray, cell: int = 0) -> FloatArray:
         """Return the terms' weights for which a unit's priced values are the terms' weighted sum."""
         return np.asarray(self._transposed[cell] @ prices)
+
+    def rounding(self, prices: FloatArray, reach: FloatArray, cell: int = 0) -> float:
+        """Return what `pull_back` and the mix may take from a bound by rounding.
+
+        Parameters
+        ----------
+        prices : ndarray, shape (points,)
+        reach : ndarray, shape (terms,)
+            The greatest value of each term, whatever the weights.
+        cell : int
+        """
+        mix = self._transposed[cell]
+        longest = int(np.diff(mix.indptr).max(initial=0))
+        if longest <= 1 and (mix.data == 1.0).all():
+            return 0.0
+        # One rounding for each product and sum, and one for an entry of the mix, such as a share of an average.
+        return 2.0 * gamma(2 * longest + 2) * float((mix @ np.abs(prices)) @ reach)
 
 
 def supports_of(features: int, most: int | None) -> IntArray:

@@ -240,7 +240,7 @@ class _State:
         """Price units at the master's prices and solve it again with what was found; return whether that is the end."""
         cutoff = self.cost * (1.0 + CUTOFF_SHARE * self.tolerance)
         prices = balance(self.fit.prices, self.free, len(self.problem.y))
-        priced = self.pricer.price(prices, cutoff, self.relative, deadline)
+        priced = self.pricer.price(prices, cutoff, self.relative, deadline, self._used())
         self._update_bound(prices, priced)
         if self._gap() <= self.tolerance:
             return True
@@ -254,6 +254,11 @@ class _State:
         self.master.add(self.problem.unit_columns(new))
         self.fit = self.master.solve(max(deadline.left, 1.0))
         return False
+
+    def _used(self) -> list[Unit]:
+        """Return the units that the network uses, the largest first."""
+        sizes = self.fit.values[len(self.fit.values) - len(self.units) :]
+        return [self.units[k] for k in np.argsort(-sizes, kind="stable") if sizes[k] > 0]
 
     def _update_bound(self, prices: FloatArray, priced: Priced) -> None:
         specification = self.problem.specification

@@ -2,10 +2,13 @@
 
 For prices g of the outputs a unit is worth ``|sum_n g_n h_n(w)|``, the value of a one-hidden-layer network whose
 inputs are the weights. `verinet.verify` bounds it: by a search over cones of weights where units use few features, by
-a mixed-integer programme where they may use many.
+a mixed-integer programme or level by level where they may use many.
 """
 
-from collections.abc import Mapping
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -13,6 +16,7 @@ import numpy as np
 
 from verinet.numeric import BoolArray, FloatArray
 from verinet.train.any_width.family import Family
+from verinet.train.any_width.local_pricing import MANY_STARTS, STARTS, LocalSearch, bound_by_levels, spread
 from verinet.train.any_width.pricing_programme import bound_by_programme
 from verinet.verify import ConeOptions, ConeSearch, Deadline
 
@@ -23,6 +27,15 @@ MOST_COORDINATES = 8
 
 FEW_NODES = 20_000
 """Where a programme follows, cones are only searched for good units."""
+
+SHARE_OF_ASCENTS = 0.1
+"""Of the time left, for ascents from many starts before bounds have their turn."""
+
+GLANCE = 32
+"""Nodes of the first look at a support."""
+
+MOST_BINARIES = 1000
+"""Of a pricing programme; with more of them the search by levels is tighter in the same time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +93,19 @@ class Pricer:
         Of mixed-integer programmes.
     threads : int
         Zero means all cores.
+    seed : int
+        Of local search.
+    by_levels : bool
+        Whether a look at the costs of a search comes before it, also where units have few weights: for families
+        whose units are sums over many rows.
     """
 
     family: Family
     monotone: Mapping[int, int] = field(default_factory=dict)
     solver: str = "auto"
     threads: int = 0
+    seed: int = 0
+    by_levels: bool = False
 
     @cached_property
     def _search(self) -> ConeSearch:
@@ -98,7 +118,22 @@ class Pricer:
             sides[feature, 1 if direction * sign > 0 else 0] = False
         return sides
 
-    def price(self, prices: FloatArray, cutoff: float, relative_gap: float, deadline: Deadline) -> Priced:
+    @cached_property
+    def _local(self) -> LocalSearch:
+        return LocalSearch(self.family, self._search, self.seed)
+
+    @property
+    def _is_large(self) -> bool:
+        return bool(self.family.supports.shape[1] > MOST_COORDINATES)
+
+    def price(
+        self,
+        prices: FloatArray,
+        cutoff: float,
+        relative_gap: float,
+        deadline: Deadline,
+        known: Sequence[Unit] = (),
+    ) -> Priced:
         """Look for units worth more than the cut-off, and bound what any is worth.
 
         Parameters
@@ -108,44 +143,158 @@ class Pricer:
         relative_gap : float
             How far bounds may exceed the best unit found, where that is worth more than the cut-off.
         deadline : Deadline
+        known : sequence of Unit
+            Units that may lie near to better ones.
 
         Returns
         -------
         Priced
+            Where units have many weights, the bound is loose as long as local search finds units.
         """
-        parts = [
-            self._part(sign, cell, prices, cutoff, relative_gap, deadline)
-            for cell in range(len(self.family.mixes))
-            for sign in (1, -1)
-        ]
-        units = sorted((unit for part in parts for unit in part.units), key=lambda unit: -unit.worth)
+        parts = [(sign, cell) for cell in range(len(self.family.mixes)) for sign in (1, -1)]
+        if self._is_large and len(self.family.supports) == 1:
+            for starts, share in ((STARTS, 1.0), (MANY_STARTS, SHARE_OF_ASCENTS)):
+                until = deadline.within(share * deadline.left)
+                found = [self._climbed(*part, prices, cutoff, until, known, starts) for part in parts]
+                if any(part.units for part in found):
+                    break
+            if not any(part.units for part in found) and not deadline.passed:
+                found = self._proven(parts, prices, cutoff, relative_gap, deadline)
+        elif self.by_levels:
+            found = self._looked_over(parts, prices, cutoff, relative_gap, deadline)
+        else:
+            found = [self._searched(sign, cell, prices, cutoff, relative_gap, deadline) for sign, cell in parts]
+        units = sorted((unit for part in found for unit in part.units), key=lambda unit: -unit.worth)
         return Priced(
-            max(part.bound for part in parts),
+            max(part.bound for part in found),
             tuple(units),
-            any(part.claimed for part in parts),
-            sum(part.nodes for part in parts),
+            any(part.claimed for part in found),
+            sum(part.nodes for part in found),
         )
 
-    def _part(
-        self, sign: int, cell: int, prices: FloatArray, cutoff: float, relative_gap: float, deadline: Deadline
+    def _searched(
+        self,
+        sign: int,
+        cell: int,
+        prices: FloatArray,
+        cutoff: float,
+        relative_gap: float,
+        deadline: Deadline,
+        most_nodes: int | None = None,
     ) -> Priced:
-        weights = sign * self.family.pull_back(prices, cell)
-        allowed = self.allowed(sign)
-        large = self.family.supports.shape[1] > MOST_COORDINATES
+        """Search the cones of every support, to the end where units have few weights."""
         options = ConeOptions(cutoff, relative_gap, threads=self.threads)
-        if large:
-            options = replace(options, most_nodes=FEW_NODES)
-        found = self._search.maximise(weights, options, allowed=allowed, deadline=deadline)
+        if self._is_large or most_nodes is not None:
+            options = replace(options, most_nodes=most_nodes or FEW_NODES)
+        weights = sign * self.family.pull_back(prices, cell)
+        found = self._search.maximise(weights, options, allowed=self.allowed(sign), deadline=deadline)
         units = []
         for k in np.flatnonzero(found.values > cutoff):
-            full, support = np.zeros(self.family.width), self.family.supports[k]
-            full[support[support >= 0]] = found.points[k][support >= 0]
+            full = spread(found.points[k], self.family.supports[k], self.family.width)
             units.append(Unit(sign, cell, full, float(found.values[k])))
-        bound, claimed = float(found.bounds.max(initial=0.0)), False
-        if large and not units and bound > cutoff and len(found.bounds) == 1:
-            proven = bound_by_programme(self._search, weights, allowed, cutoff, self.solver, self.threads, deadline)
-            if proven.bound < bound:
-                bound, claimed = proven.bound, True
-            units += [Unit(sign, cell, w, worth) for w, worth in proven.points if worth > cutoff]
-            units.sort(key=lambda unit: -unit.worth)
-        return Priced(bound, tuple(units), claimed, int(found.nodes.sum()))
+        bound = float(found.bounds.max(initial=0.0)) + self.family.rounding(prices, self._search.reach, cell)
+        return Priced(bound, tuple(units), False, int(found.nodes.sum()))
+
+    def _looked_over(
+        self,
+        parts: Sequence[tuple[int, int]],
+        prices: FloatArray,
+        cutoff: float,
+        relative_gap: float,
+        deadline: Deadline,
+    ) -> list[Priced]:
+        """Take what a glance at every support finds; where that is nothing, bound by levels."""
+        found = [self._searched(*part, prices, cutoff, relative_gap, deadline, GLANCE) for part in parts]
+        if any(part.units for part in found) or deadline.passed:
+            return found
+        return [self._levelled(*part, prices, cutoff, relative_gap, deadline, self.threads) for part in parts]
+
+    def _climbed(
+        self,
+        sign: int,
+        cell: int,
+        prices: FloatArray,
+        cutoff: float,
+        deadline: Deadline,
+        known: Sequence[Unit],
+        starts: int,
+    ) -> Priced:
+        """Look for units by ascents only; the bound is that of the whole ball."""
+        near = [unit.weights for unit in known if (unit.sign, unit.cell) == (sign, cell)]
+        found = self._local.find(sign * prices, cell, self.allowed(sign), cutoff, near, self.threads, deadline, starts)
+        weights, options = sign * self.family.pull_back(prices, cell), ConeOptions(cutoff, most_nodes=1)
+        bound = float(self._search.maximise(weights, options, allowed=self.allowed(sign)).bounds[0])
+        bound += self.family.rounding(prices, self._search.reach, cell)
+        return Priced(bound, tuple(Unit(sign, cell, w, worth) for w, worth in found), False, 1)
+
+    def _proven(
+        self,
+        parts: Sequence[tuple[int, int]],
+        prices: FloatArray,
+        cutoff: float,
+        relative_gap: float,
+        deadline: Deadline,
+    ) -> list[Priced]:
+        """Bound what local search left: by a programme where it is small enough, by levels where it is not."""
+        binaries = [
+            int(self._search.sizes[sign * self.family.pull_back(prices, cell) > 0].sum()) for sign, cell in parts
+        ]
+        if max(binaries) <= MOST_BINARIES:
+            return [self._programmed(sign, cell, prices, cutoff, relative_gap, deadline) for sign, cell in parts]
+        shared = _Stoppable(deadline.end, threading.Event())
+        with ThreadPoolExecutor(self.threads or os.cpu_count() or 1) as pool:
+            try:
+                waiting = [pool.submit(self._levelled, s, c, prices, cutoff, relative_gap, shared, 1) for s, c in parts]
+                return [future.result() for future in waiting]
+            except BaseException:
+                shared.stop.set()
+                raise
+
+    def _programmed(
+        self, sign: int, cell: int, prices: FloatArray, cutoff: float, relative_gap: float, deadline: Deadline
+    ) -> Priced:
+        """Search some cones, and ask a solver where that leaves the question open."""
+        priced = self._searched(sign, cell, prices, cutoff, relative_gap, deadline)
+        if priced.units or priced.bound <= cutoff:
+            return priced
+        weights, allowed = sign * self.family.pull_back(prices, cell), self.allowed(sign)
+        proven = bound_by_programme(self._search, weights, allowed, cutoff, self.solver, self.threads, deadline)
+        units = [Unit(sign, cell, w, worth) for w, worth in proven.points if worth > cutoff]
+        bound = proven.bound + self.family.rounding(prices, self._search.reach, cell)
+        if bound < priced.bound:
+            return Priced(bound, tuple(units), True, priced.nodes)
+        return Priced(priced.bound, tuple(units), False, priced.nodes)
+
+    def _levelled(
+        self,
+        sign: int,
+        cell: int,
+        prices: FloatArray,
+        cutoff: float,
+        relative_gap: float,
+        deadline: Deadline,
+        threads: int,
+    ) -> Priced:
+        """Bound by levels for as long as there is time."""
+        weights, allowed = sign * self.family.pull_back(prices, cell), self.allowed(sign)
+        options = ConeOptions(cutoff, relative_gap, threads=threads)
+        found = bound_by_levels(self._search, weights, allowed, options, deadline)
+        units = tuple(Unit(sign, cell, w, worth) for w, worth in found.points)
+        return Priced(found.bound + self.family.rounding(prices, self._search.reach, cell), units, False, found.nodes)
+
+
+@dataclass(frozen=True)
+class _Stoppable(Deadline):
+    """A deadline that comes at once when somebody says so.
+
+    Parameters
+    ----------
+    stop : threading.Event
+    """
+
+    stop: threading.Event
+
+    @property
+    def passed(self) -> bool:
+        """Whether it has passed, or was told to."""
+        return self.stop.is_set() or Deadline(self.end).passed

@@ -18,14 +18,22 @@ from verinet.train.any_width.generation import Generation, Problem, Round, gener
 from verinet.train.any_width.master import PointRows
 from verinet.train.any_width.pricing import Pricer, Unit
 from verinet.train.data import TrainingData
-from verinet.train.export import build_network, to_raw
+from verinet.train.export import Exported, build_network, to_raw
 from verinet.train.objective import exact_objective
 from verinet.train.programme import Parameters
 from verinet.train.result import Method, TrainingRecord, TrainingResult
 from verinet.train.specification import AnyWidthSpecification, TrainOptions
 from verinet.verify import Deadline, are_kernels_ready, compile_kernels
 
-__all__ = ["UnitSum", "assemble", "gap_between", "prepare_problem", "train_any_width"]
+__all__ = [
+    "UnitSum",
+    "assemble",
+    "gap_between",
+    "make_ready",
+    "make_record",
+    "prepare_problem",
+    "train_any_width",
+]
 
 COMPILING = (
     "compiling the search over weights, about half a minute, once for this installation; `verinet doctor --warm` does "
@@ -172,7 +180,7 @@ def train_any_width(
         See `prepare_problem`.
     """
     options = options or TrainOptions()
-    _make_ready(options)
+    make_ready(options)
     started = time.monotonic()
     problem = prepare_problem(data, specification)
     pricer = Pricer(problem.family, specification.monotone, options.solver, options.threads)
@@ -198,7 +206,7 @@ def train_any_width(
     return conclude(data, problem, generation, chosen, options, started)
 
 
-def _make_ready(options: TrainOptions) -> None:
+def make_ready(options: TrainOptions) -> None:
     """Compile the search over weights where that was never done: the time limit is for the training."""
     if not are_kernels_ready("cones"):
         options.on_notice(COMPILING)
@@ -218,7 +226,21 @@ def conclude(
     signs = [unit.sign for unit in chosen.units]
     raw = to_raw(chosen.parameters(), signs, specification.monotone, data.scaling)
     network = build_network(raw)
-    objective = exact_objective(network, raw, specification.objective, data, specification.price_of_skip)
+    return TrainingResult(network, raw, make_record(data, problem, generation, network, raw, options, started))
+
+
+def make_record(
+    data: TrainingData,
+    problem: Problem,
+    generation: Generation,
+    network: Network,
+    exported: Exported,
+    options: TrainOptions,
+    started: float,
+) -> TrainingRecord:
+    """Say what is known about an exported network, whatever family its units come from."""
+    specification = problem.specification
+    objective = exact_objective(network, exported, specification.objective, data, specification.price_of_skip)
     bound = float_down(generation.dual.bound)
     gap = gap_between(objective, bound)
     broken = _broken(network, specification)
@@ -227,7 +249,7 @@ def conclude(
     notes = [] if proven else [f"the optimum is not proven: {generation.reason or missing}"]
     if broken:
         notes.append(broken)
-    record = TrainingRecord(
+    return TrainingRecord(
         objective,
         generation.fit.objective,
         bound,
@@ -235,9 +257,9 @@ def conclude(
         Status.OPTIMAL if proven else Status.UNKNOWN,
         "highs and cone search" if not generation.dual.claimed else "highs and a mixed-integer programme",
         time.monotonic() - started,
-        raw.nonzeros,
-        raw.units,
-        tuple(data.names[j] for j in raw.features),
+        exported.nonzeros,
+        exported.units,
+        tuple(data.names[j] for j in exported.features),
         len(data.y),
         tuple(notes),
         Method.ANY_WIDTH,
@@ -245,7 +267,6 @@ def conclude(
         tuple(Progress(r.seconds, r.objective, r.bound) for r in generation.rounds),
         generation.dual,
     )
-    return TrainingResult(network, raw, record)
 
 
 def _broken(network: Network, specification: AnyWidthSpecification) -> str:
