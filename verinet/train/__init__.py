@@ -5,7 +5,16 @@ exactly from the exported network, bounds are the solver's claims. `verinet.trai
 surface and is imported only when asked for.
 """
 
-from verinet.train.any_width import train_any_width
+from verinet.train.any_width import (
+    Path,
+    PathPoint,
+    PathRule,
+    Score,
+    Validation,
+    cross_validate,
+    regularisation_path,
+    train_any_width,
+)
 from verinet.train.data import Scaling, TrainingData
 from verinet.train.export import RawParameters
 from verinet.train.result import Method, TrainingRecord, TrainingResult
@@ -26,14 +35,21 @@ __all__ = [
     "Loss",
     "Method",
     "Objective",
+    "Path",
+    "PathPoint",
+    "PathRule",
     "RawParameters",
     "Scaling",
+    "Score",
     "Skip",
     "Specification",
     "TrainOptions",
     "TrainingData",
     "TrainingRecord",
     "TrainingResult",
+    "Validation",
+    "cross_validate",
+    "regularisation_path",
     "train",
     "train_any_width",
 ]

@@ -7,20 +7,36 @@ could be worth. Features are scaled to 0..1; a unit's weights, its bias among th
 
 from verinet.train.any_width.family import Family, dense_family
 from verinet.train.any_width.generation import Generation, Problem, Round, generate
+from verinet.train.any_width.path import (
+    Path,
+    PathPoint,
+    PathRule,
+    Score,
+    Validation,
+    cross_validate,
+    regularisation_path,
+)
 from verinet.train.any_width.pricing import Pricer, Unit
 from verinet.train.any_width.trainer import UnitSum, assemble, prepare_problem, train_any_width
 
 __all__ = [
     "Family",
     "Generation",
+    "Path",
+    "PathPoint",
+    "PathRule",
     "Pricer",
     "Problem",
     "Round",
+    "Score",
     "Unit",
     "UnitSum",
+    "Validation",
     "assemble",
+    "cross_validate",
     "dense_family",
     "generate",
     "prepare_problem",
+    "regularisation_path",
     "train_any_width",
 ]

@@ -22,7 +22,7 @@ from verinet.train.result import Method, TrainingRecord, TrainingResult
 from verinet.train.specification import AnyWidthSpecification, TrainOptions
 from verinet.verify import Deadline
 
-__all__ = ["UnitSum", "assemble", "prepare_problem", "train_any_width"]
+__all__ = ["UnitSum", "assemble", "optimise", "prepare_problem", "train_any_width", "train_with_units"]
 
 NEGLIGIBLE = 1e-9
 """Units with output weights below this, relative to the largest, are residues of the master's solver."""
@@ -120,10 +120,29 @@ def train_any_width(
     InputError, DataError
         See `prepare_problem`.
     """
+    return train_with_units(data, specification, options, start=start)[0]
+
+
+def train_with_units(
+    data: TrainingData,
+    specification: AnyWidthSpecification,
+    options: TrainOptions | None = None,
+    *,
+    start: list[Unit] | None = None,
+) -> tuple[TrainingResult, tuple[Unit, ...]]:
+    """Train as `train_any_width` does, and return the network's units too: a start for similar problems."""
     options = options or TrainOptions()
     started = time.monotonic()
     problem = prepare_problem(data, specification)
     pricer = Pricer(problem.family, specification.monotone, options.solver, options.threads)
+    generation, chosen = optimise(problem, pricer, options, start)
+    return conclude(data, problem, generation, chosen, options, started), chosen.units
+
+
+def optimise(
+    problem: Problem, pricer: Pricer, options: TrainOptions, start: list[Unit] | None = None
+) -> tuple[Generation, UnitSum]:
+    """Generate units within the limits, and read the network off the last master."""
 
     def report(state: Round) -> None:
         options.on_progress(Progress(state.seconds, state.objective, state.bound))
@@ -132,13 +151,12 @@ def train_any_width(
         problem,
         pricer,
         options.gap_tolerance,
-        Deadline(started + options.time_limit),
+        Deadline(time.monotonic() + options.time_limit),
         seed=options.seed,
         start=start,
         on_round=report,
     )
-    chosen = assemble(problem, generation.units, generation.fit.values)
-    return conclude(data, problem, generation, chosen, options, started)
+    return generation, assemble(problem, generation.units, generation.fit.values)
 
 
 def conclude(
