@@ -76,6 +76,13 @@ def test_a_path_of_a_real_target_has_its_errors_in_raw_units(loss: Loss) -> None
     assert fine.validation.mean.accuracy is None
 
 
+def test_the_squared_loss_is_fitted_to_classes_too() -> None:
+    (only,) = cross_validate(moons(), AnyWidthSpecification(Objective(Loss.SQUARED)), [0.001], OPTIONS, folds=2)
+    assert only.mean.accuracy is not None
+    assert only.mean.rmse is not None
+    assert only.error == pytest.approx(1 - only.mean.accuracy)
+
+
 def test_folds_are_seeded_and_hold_their_share_of_each_class() -> None:
     data = moons(43)
     members = divide(data, 5, True, 1)

@@ -38,11 +38,11 @@ class Score:
     Parameters
     ----------
     accuracy : float or None
-        The share of right classes; None for a real target.
+        The share of right classes, where targets are -1 and 1.
     rmse : float or None
-        Root of the mean squared error, in the target's units; None for classes.
+        Root of the mean squared error, in the target's units; None for losses of classes.
     r2 : float or None
-        The share of the target's variance that is explained; None for classes.
+        The share of the target's variance that is explained; None for losses of classes.
     """
 
     accuracy: float | None = None
@@ -245,7 +245,7 @@ def cross_validate(
     prices = sorted({float(value) for value in lambdas}, reverse=True)
     if not prices:
         raise InputError("a regularisation path needs at least one price of the weights, found none")
-    members = divide(data, folds, specification.objective.loss.classifies, options.seed)
+    members = divide(data, folds, _has_classes(data), options.seed)
     scores = [_score_fold(data, specification, prices, options, members == fold) for fold in range(folds)]
     return tuple(Validation(price, tuple(row)) for price, row in zip(prices, zip(*scores, strict=True), strict=True))
 
@@ -334,8 +334,14 @@ def _train_score(data: TrainingData, specification: AnyWidthSpecification, resul
 
 
 def _score(data: TrainingData, specification: AnyWidthSpecification, outputs: FloatArray) -> Score:
+    accuracy = float(data.weights @ ((outputs > 0) == (data.y > 0))) if _has_classes(data) else None
     if specification.objective.loss.classifies:
-        return Score(accuracy=float(data.weights @ ((outputs > 0) == (data.y > 0))))
+        return Score(accuracy)
     squared = float(data.weights @ (outputs - data.y) ** 2)
     variance = float(data.weights @ (data.y - data.weights @ data.y) ** 2)
-    return Score(rmse=float(np.sqrt(squared)), r2=1.0 - squared / max(variance, 1e-300))
+    return Score(accuracy, float(np.sqrt(squared)), 1.0 - squared / max(variance, 1e-300))
+
+
+def _has_classes(data: TrainingData) -> bool:
+    """Whether targets are classes, to which a squared loss may be fitted as well."""
+    return bool(np.isin(data.y, (-1.0, 1.0)).all())
