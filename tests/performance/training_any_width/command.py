@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tests.performance.training_any_width import monotone
+from tests.performance.training_any_width import monotone, suite
 from verinet.errors import VerinetError
 
 __all__ = ["main"]
@@ -18,6 +18,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure any-width training; 'monotone' prints the monotone tables instead.",
         epilog="Exit code: 0 done, 1 a network that is not monotone, 2 unusable input.",
     )
+    suite.add_options(parser)
     modes = parser.add_subparsers(dest="mode", metavar="monotone")
     monotone.add_options(modes.add_parser("monotone", help="certified monotone networks beside the published ones"))
     return parser
@@ -27,7 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suite and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return DONE if monotone.print_tables(options) else BROKEN
+        if options.mode == "monotone":
+            return DONE if monotone.print_tables(options) else BROKEN
+        suite.print_table(options)
+        return DONE
     except VerinetError as error:
         print(f"any-width training suite: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -128,7 +128,8 @@ def choose(table: MonotoneTable, data: TrainingData, options: TrainOptions) -> C
     """Return the loss, then the features of a unit, each with its price, of the smallest error on the inner folds."""
     losses = (Loss.SQUARED, Loss.LOGISTIC, Loss.HINGE) if table.classes else (Loss.SQUARED,)
     best = min((_validate(table, data, loss, 1, _prices(table, loss), options) for loss in losses), key=_error_of)
-    for features in range(2, (3 if len(table.names) <= FEW_FEATURES else 2) + 1):
+    most = min(3 if len(table.names) <= FEW_FEATURES else 2, len(table.names))
+    for features in range(2, most + 1):
         factor, centre = NEARBY_CLASSES if table.classes else NEARBY, best.validation.l1
         prices = [price for price in _prices(table, best.loss) if centre / factor <= price <= centre * factor]
         best = min(best, _validate(table, data, best.loss, features, prices, options), key=_error_of)
