@@ -7,6 +7,7 @@ import pytest
 from sklearn.datasets import make_moons
 
 from verinet.errors import InputError
+from verinet.program import Progress
 from verinet.train import (
     AnyWidthSpecification,
     Loss,
@@ -126,3 +127,12 @@ def test_what_cannot_be_validated_is_named() -> None:
         cross_validate(moons(), AnyWidthSpecification(), [0.0])
     with pytest.raises(ValueError, match="median"):
         regularisation_path(moons(), AnyWidthSpecification(), PRICES, rule="median")
+
+
+def test_an_interrupted_path_ends() -> None:
+    def interrupt(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    options = TrainOptions(on_progress=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        regularisation_path(moons(), AnyWidthSpecification(), PRICES, options, folds=2)

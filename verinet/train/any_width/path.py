@@ -4,6 +4,7 @@ A sweep goes from the largest price to the smallest. Every training starts with 
 pricing of units is prepared once, so a path costs little more than its last training.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -13,9 +14,9 @@ import numpy as np
 
 from verinet.errors import InputError
 from verinet.numeric import BoolArray, FloatArray, IntArray
-from verinet.train.any_width.generation import Problem
+from verinet.train.any_width.generation import INTERRUPTED, Generation, Problem
 from verinet.train.any_width.pricing import Pricer, Unit
-from verinet.train.any_width.trainer import UnitSum, optimise, prepare_problem, train_with_units
+from verinet.train.any_width.trainer import UnitSum, conclude, optimise, prepare_problem
 from verinet.train.data import TrainingData
 from verinet.train.programme import predict
 from verinet.train.result import TrainingResult
@@ -200,14 +201,17 @@ def regularisation_path(
     ------
     InputError
         For no price, fewer than two folds, or more folds than samples.
+    KeyboardInterrupt
+        A path with prices missing is of no use.
     """
     options, rule = options or TrainOptions(), PathRule(rule)
     validations = cross_validate(data, specification, lambdas, options, folds)
-    points, start = [], list[Unit]()
-    for validation in validations:
-        result, units = train_with_units(data, _at(specification, validation.l1), options, start=start)
-        points.append(PathPoint(result, _train_score(data, specification, result), validation))
-        start = list(units)
+    prices = [validation.l1 for validation in validations]
+    trained = _sweep(prepare_problem(data, specification), prices, options)
+    points = []
+    for validation, step in zip(validations, trained, strict=True):
+        result = conclude(data, step.problem, step.generation, step.network, options, step.started)
+        points.append(PathPoint(result, _score(data, specification, _outputs(data, step.network)), validation))
     return Path(tuple(points), choose(validations, rule), rule)
 
 
@@ -300,20 +304,34 @@ def _score_fold(
     train = _part(data, np.bincount(rows[~held_out], minlength=len(data.y)))
     test = _part(data, np.bincount(rows[held_out], minlength=len(data.y)))
     return [
-        _score(test, specification, _outputs(test, network))
-        for network in _sweep(prepare_problem(train, specification), prices, options)
+        _score(test, specification, _outputs(test, step.network))
+        for step in _sweep(prepare_problem(train, specification), prices, options)
     ]
 
 
-def _sweep(problem: Problem, prices: Sequence[float], options: TrainOptions) -> Iterator[UnitSum]:
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A training of a sweep, and when it began."""
+
+    problem: Problem
+    generation: Generation
+    network: UnitSum
+    started: float
+
+
+def _sweep(problem: Problem, prices: Sequence[float], options: TrainOptions) -> Iterator[_Step]:
     """Train at falling prices, each time from the units of the last."""
     specification = problem.specification
     pricer = Pricer(problem.family, specification.monotone, options.solver, options.threads)
     units: list[Unit] = []
     for price in prices:
-        _, network = optimise(replace(problem, specification=_at(specification, price)), pricer, options, units)
+        started = time.monotonic()
+        priced = replace(problem, specification=_at(specification, price))
+        generation, network = optimise(priced, pricer, options, units)
+        if generation.reason == INTERRUPTED:
+            raise KeyboardInterrupt
         units = list(network.units)
-        yield network
+        yield _Step(priced, generation, network, started)
 
 
 def _at(specification: AnyWidthSpecification, price: float) -> AnyWidthSpecification:
@@ -325,12 +343,6 @@ def _outputs(data: TrainingData, network: UnitSum) -> FloatArray:
     signs = tuple(unit.sign for unit in network.units)
     scaled = predict(network.parameters(), signs, data.scaled_x)
     return data.scaling.target_offset + data.scaling.target_width * scaled
-
-
-def _train_score(data: TrainingData, specification: AnyWidthSpecification, result: TrainingResult) -> Score:
-    raw = result.parameters
-    hidden = np.maximum(data.x @ raw.weights.T + raw.biases, 0.0)
-    return _score(data, specification, raw.offset + data.x @ raw.skip + hidden @ raw.outputs)
 
 
 def _score(data: TrainingData, specification: AnyWidthSpecification, outputs: FloatArray) -> Score:

@@ -22,7 +22,7 @@ from verinet.train.result import Method, TrainingRecord, TrainingResult
 from verinet.train.specification import AnyWidthSpecification, TrainOptions
 from verinet.verify import Deadline
 
-__all__ = ["UnitSum", "assemble", "optimise", "prepare_problem", "train_any_width", "train_with_units"]
+__all__ = ["UnitSum", "assemble", "conclude", "optimise", "prepare_problem", "train_any_width"]
 
 NEGLIGIBLE = 1e-9
 """Units with output weights below this, relative to the largest, are residues of the master's solver."""
@@ -120,23 +120,12 @@ def train_any_width(
     InputError, DataError
         See `prepare_problem`.
     """
-    return train_with_units(data, specification, options, start=start)[0]
-
-
-def train_with_units(
-    data: TrainingData,
-    specification: AnyWidthSpecification,
-    options: TrainOptions | None = None,
-    *,
-    start: list[Unit] | None = None,
-) -> tuple[TrainingResult, tuple[Unit, ...]]:
-    """Train as `train_any_width` does, and return the network's units too: a start for similar problems."""
     options = options or TrainOptions()
     started = time.monotonic()
     problem = prepare_problem(data, specification)
     pricer = Pricer(problem.family, specification.monotone, options.solver, options.threads)
     generation, chosen = optimise(problem, pricer, options, start)
-    return conclude(data, problem, generation, chosen, options, started), chosen.units
+    return conclude(data, problem, generation, chosen, options, started)
 
 
 def optimise(
