@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,9 @@ from tests.performance.verification.peers import TOOLS, best_of, read_peers, wit
 from tests.performance.verification.process import Ended, Order, measure
 from tests.performance.verification.report import Table, shorten
 from tests.performance.verification.runs import Measurement, Reading, Version, boxes_in, reading_of, warm_up
+from tests.performance.verification.widening import widened
 from verinet.errors import FileFormatError, InputError, MissingFileError
+from verinet.io import read_vnnlib
 
 PUBLISHED = """onnx,vnnlib,year,tool,result,raw_result,time_s,prepare_s
 onnx/triangle.onnx,vnnlib/above.vnnlib,2022,hasty,sat,sat,0.1,0
@@ -314,6 +317,36 @@ def test_threads_are_set_against_runs_side_by_side(bench: Path, capsys: pytest.C
     found = re.search(r"geometric mean over 1 of 1: ([\d.]+)%", printed)
     assert found, printed
     assert float(found[1]) > 0
+
+
+def test_a_widened_question_is_stretched_about_the_middle(bench: Path, tmp_path: Path) -> None:
+    above, _ = read_bench(bench)
+    wider = widened(above, Fraction("1.5"), tmp_path)
+    (region,) = read_vnnlib(wider.property_file).regions
+    assert (region.domain.lower, region.domain.upper) == ((Fraction(-3, 2),) * 2, (Fraction(3, 2),) * 2)
+    assert region.unsafe == read_vnnlib(above.property_file).regions[0].unsafe
+    # What is known of the question says nothing about the wider one.
+    assert (wider.name, wider.expected, wider.other) == ("triangle above widened 1.5", None, None)
+
+
+@pytest.mark.usefixtures("cold")
+def test_a_widened_question_is_run(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--bench", str(bench), "--select", "above", "--widen", "2"]) == 0
+    assert "widened 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["0", "-1"])
+def test_a_factor_that_leaves_no_box_is_refused(text: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["--widen", text])
+
+
+def test_a_domain_that_is_more_than_a_box_is_not_widened(bench: Path, tmp_path: Path) -> None:
+    above, _ = read_bench(bench)
+    with above.property_file.open("a") as file:
+        file.write("(assert (<= (+ X_0 X_1) 1.0))\n")
+    with pytest.raises(InputError, match="only boxes can be widened"):
+        widened(above, Fraction(2), tmp_path)
 
 
 def test_another_copy_than_the_one_named_is_noticed(tmp_path: Path) -> None:

@@ -290,6 +290,19 @@ def test_without_splits_one_pass_is_the_plain_one() -> None:
         assert columns.bound[:5] == pytest.approx(pulled_back(found, node, rows).minima, rel=1e-9, abs=1e-9)
 
 
+def test_a_kernel_that_is_told_to_stop_begins_no_other_pass() -> None:
+    found = boxed(wide(0))
+    chosen, _, columns = wide_choice(found, 0, 5)
+    node = int(np.flatnonzero(found.tape.kind != NodeKind.INPUT)[-1])
+    one, *_ = improved(found, node, chosen, columns=columns)
+    found.work.stop[0] = 1
+    stopped, _, left = improved(found, node, chosen, steps=50, columns=columns)
+    assert (stopped == one).all()
+    assert left == 5
+    found.work.stop[0] = 0
+    assert (improved(found, node, chosen, steps=50, columns=columns)[0] > one).any()
+
+
 # --------------------------------------------------------------------------------------------------- splits help
 
 

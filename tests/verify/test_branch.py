@@ -44,7 +44,7 @@ from verinet.verify import (
     verify_query,
 )
 from verinet.verify.box_search import BoxSearch
-from verinet.verify.box_stack import BoxThread
+from verinet.verify.box_stack import BoxPile
 from verinet.verify.branch import search_with_branching
 from verinet.verify.memory import MemoryCeiling, peak_memory
 
@@ -325,12 +325,26 @@ def test_what_floats_cannot_hold_is_refused_in_a_sentence() -> None:
         Domain((Fraction(0),), (Fraction(1),), (VariableType.BINARY,), ((),))
 
 
-@pytest.mark.xfail(reason="KNOWN BUG in verify/atoms.py: the magnitude of an output that overflows is NaN", strict=True)
-def test_a_decimal_coefficient_of_an_output_that_overflows_is_no_error() -> None:
+def an_output_that_overflows(lower: int) -> Query:
+    """Ask for outputs up to 10 where bounds overflow, by a coefficient that is no float: there are some from zero."""
     network = dense_network([np.full((1, 1), 1e200)] * 2, [np.zeros(1), np.zeros(1)])
-    query = one(network, Domain.from_box([0], [1]), (Atom(y() * Fraction(1, 10) - constant(1)),))
+    return one(network, Domain.from_box([lower], [2]), (Atom(y() * Fraction(1, 10) - constant(1)),))
+
+
+def test_a_decimal_coefficient_of_an_output_that_overflows_is_no_error() -> None:
     with np.errstate(all="ignore"):
-        assert searched(query).outlook is not Outlook.REFUTED
+        finding = searched(an_output_that_overflows(0))
+    assert finding.outlook is Outlook.OPEN
+    assert "too large for floats" in finding.reason
+
+
+@pytest.mark.parametrize("engine", ["auto", "branch", "phase", "milp"])
+@pytest.mark.parametrize(("lower", "answer"), [(0, Answer.VIOLATED), (1, Answer.VERIFIED)])
+def test_exact_code_decides_where_an_output_overflows(engine: str, lower: int, answer: Answer) -> None:
+    query = an_output_that_overflows(lower)
+    with np.errstate(all="ignore"):
+        verdict = verify_query(query.network, query, VerifyOptions(engine=engine, falsify=False))
+    assert verdict.answer is answer, verdict.reason
 
 
 # ---------------------------------------------------------------------------------------- stacks, threads, the clock
@@ -553,7 +567,7 @@ def test_a_stack_that_may_not_grow_ends_the_search_and_not_the_process(
     monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     monkeypatch.setattr("verinet.verify.box_stack.FIRST_CAPACITY", 3)
-    monkeypatch.setattr("verinet.verify.box_stack.BoxThread.grow", lambda thread, capacity: False)
+    monkeypatch.setattr("verinet.verify.box_stack.BoxPile.grow", lambda pile, capacity: False)
     query = above_the_samples(random_dense(0, [4, 32, 32, 1]), 0.1)
     finding = searched(query, threads=threads, timeout=30)
     assert finding.outlook is Outlook.OPEN
@@ -580,8 +594,8 @@ def test_scarce_memory_changes_the_order_and_not_the_answer(monkeypatch: pytest.
     assert searched(query, threads=threads, timeout=60).outlook is Outlook.REFUTED
     monkeypatch.setattr("verinet.verify.box_stack.FIRST_CAPACITY", 3)
     # Small steps only: doubling is refused.
-    grow = "verinet.verify.box_stack.BoxThread.grow"
-    original = BoxThread.grow
+    grow = "verinet.verify.box_stack.BoxPile.grow"
+    original = BoxPile.grow
     monkeypatch.setattr(grow, lambda t, capacity: capacity <= t.capacity + 64 and original(t, capacity))
     assert searched(query, threads=threads, timeout=60).outlook is Outlook.REFUTED
 

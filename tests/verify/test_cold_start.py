@@ -192,22 +192,24 @@ def test_an_easy_question_never_imports_the_compiler() -> None:
 
 def test_every_engine_names_its_kernels() -> None:
     from verinet.bounds import columns, kernels
-    from verinet.verify import box_kernels
+    from verinet.verify import box_kernels, cone_kernels
 
-    for engine in cold_start.COMPILED_ENGINES.values():
+    for engine in cold_start.KERNEL_USERS.values():
         for name in engine.kernels:
-            assert any(hasattr(getattr(m, name, None), "py_func") for m in (columns, kernels, box_kernels)), name
+            assert any(
+                hasattr(getattr(m, name, None), "py_func") for m in (columns, kernels, box_kernels, cone_kernels)
+            ), name
 
 
 def test_compiling_compiles_what_the_engine_asks_for() -> None:
-    for engine in cold_start.COMPILED_ENGINES:
+    for engine in cold_start.KERNEL_USERS:
         cold_start.compile_kernels(engine)
         assert cold_start.are_kernels_ready(engine)
 
 
 def test_every_kernel_is_compiled_once() -> None:
     # A constant as an argument must not make a version of its own, of a kernel and of all that it calls.
-    for engine in cold_start.COMPILED_ENGINES:
+    for engine in cold_start.KERNEL_USERS:
         cold_start.compile_kernels(engine)
     folder = compiling.kernel_folder()
     assert folder is not None

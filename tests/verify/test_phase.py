@@ -46,6 +46,7 @@ from verinet.verify import Answer, Deadline, Finding, Interrupted, Outlook, Veri
 from verinet.verify import phase as engine
 from verinet.verify.branch import search_with_branching
 from verinet.verify.falsify import MANY_INPUTS, SAMPLED_ENTRIES, Falsifier
+from verinet.verify.memory import MemoryCeiling
 from verinet.verify.milp import close_with_milp
 from verinet.verify.phase import search_with_phases
 from verinet.verify.watch import Watch
@@ -391,6 +392,17 @@ def test_what_cannot_be_split_is_refuted_by_a_claim_that_says_so(monkeypatch: py
     monkeypatch.setattr(engine, "close_with_milp", lambda *_: Finding(Outlook.OPEN, reason="the solver gave up"))
     assert searched(query).outlook is Outlook.OPEN
     assert searched(query, threads=2).outlook is Outlook.OPEN
+
+
+def test_a_solver_is_not_asked_where_memory_is_short_of_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    query = one(larger_of(-0.5, -0.5), Domain.from_box([-1, -1], [1, 1]), (Atom(constant(Fraction(6, 5)) - y()),))
+    asked: list[object] = []
+    monkeypatch.setattr(engine, "close_with_milp", lambda *_: asked.append(1) or Finding(Outlook.REFUTED))
+    monkeypatch.setattr(engine, "KERNEL_MEMORY", 0)
+    monkeypatch.setattr(MemoryCeiling, "has_room", lambda self, size: size < engine.SOLVER_MEMORY)
+    finding = searched(query)
+    assert finding.exhausted
+    assert not asked
 
 
 def test_every_domain_that_is_set_aside_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:

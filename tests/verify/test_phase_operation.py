@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import threading
 import time
 from dataclasses import replace
 from typing import Any
@@ -97,6 +98,19 @@ def test_nobody_waits_for_a_block_that_outlasts_the_time_limit(monkeypatch: pyte
     # What intervals knew is still known.
     assert finding.bound is not None
     assert np.isfinite(finding.bound)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_of_a_timed_out_search_end_after_their_pass(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    # Were it not for the flag that kernels look at, each thread would go on for all of these passes.
+    monkeypatch.setattr(engine, "STAGES", ((10**9, np.inf),))
+    before = threading.active_count()
+    finding = searched(endless(), threads=threads, timeout=1.0)
+    assert finding.timed_out
+    patience = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < patience:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
 
 
 def test_nobody_waits_for_a_round_that_outlasts_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -535,7 +535,7 @@ def improve_columns(
         Prepared; `weight` says which combinations of the node's entries are bounded.
     node, count : int
     steps : int
-        Backward passes, at least one.
+        Backward passes, at least one; no more are begun once `work.stop` is set.
     rate : float
         Length of the first steps, as a share of a slope's range.
     target : float
@@ -571,6 +571,8 @@ def improve_columns(
         for r in range(count):
             columns.bound[columns.owner[r]] = max(columns.bound[columns.owner[r]], work.minima[r])
             left += columns.bound[columns.owner[r]] <= target
+        if work.stop[0] != 0:
+            break
         if hasty and number > 2 and columns.bound[0] + (columns.bound[0] - before) * (steps - number) <= target:
             break
         before = columns.bound[0]

@@ -89,6 +89,9 @@ class Work(NamedTuple):
         Largest magnitude of any entry so far, of all boxes.
     cost : ndarray of float, shape (1,)
         Products that backward passes have taken so far: a measure of work that every machine agrees on.
+    stop : ndarray of int, shape (1,)
+        Set to one from outside while kernels run, it makes them return before their next box or pass; what they found
+        by then holds. Threads of one search share it.
     lines : Lines
     """
 
@@ -108,11 +111,19 @@ class Work(NamedTuple):
     open: IntArray
     largest: FloatArray
     cost: FloatArray
+    stop: IntArray
     lines: Lines
 
 
-def make_work(tape: Tape) -> Work:
-    """Allocate the buffers for a tape; bounds start infinite."""
+def make_work(tape: Tape, stop: IntArray | None = None) -> Work:
+    """Allocate the buffers for a tape; bounds start infinite.
+
+    Parameters
+    ----------
+    tape : Tape
+    stop : ndarray of int or None
+        That of the other threads' buffers, if they are to stop together.
+    """
     total = tape.total
     # Each map is a matrix to the passes: all of a dense one, all filters of a convolution.
     widths = np.where(tape.map_kind == DENSE, tape.map_width, tape.map_window)
@@ -143,6 +154,7 @@ def make_work(tape: Tape) -> Work:
         np.zeros(total, dtype=np.int64),
         np.zeros(1),
         np.zeros(1),
+        np.zeros(1, dtype=np.int64) if stop is None else stop,
         lines,
     )
 

@@ -25,8 +25,8 @@ LOOK_SECONDS = 0.05
 
 
 def copy_work(tape: Tape, work: Work) -> Work:
-    """Return buffers with the same bounds, lines and reach."""
-    other = make_work(tape)
+    """Return buffers with the same bounds, lines and reach, for another thread of the same search."""
+    other = make_work(tape, work.stop)
     _copy_bounds(work, other)
     return other
 
@@ -50,8 +50,8 @@ def finished(futures: Sequence[Future[None]], interrupted: Callable[[], bool]) -
     ----------
     futures : sequence of Future
     interrupted : callable
-        Asked now and then; if it says yes, the threads are left alone: kernels cannot be stopped, so that nobody may
-        touch their buffers any more.
+        Asked now and then; if it says yes, the threads are left alone: even when told to stop, kernels end the pass
+        that they are in, so that nobody may touch their buffers any more.
 
     Returns
     -------

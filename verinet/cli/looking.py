@@ -39,7 +39,7 @@ def inspect_file(path: Path) -> Exit:
 
 def doctor() -> Exit:
     """Print versions, solvers, licences and their limits, and whether the search kernels are compiled."""
-    from verinet.verify.cold_start import COMPILED_ENGINES, are_kernels_ready
+    from verinet.verify.cold_start import KERNEL_USERS, are_kernels_ready
 
     result(f"verinet {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for library in LIBRARIES:
@@ -60,7 +60,7 @@ def doctor() -> Exit:
             cap = f", at most {limits.variables:.0f} variables and {limits.rows:.0f} rows"
         reason = f" ({available.reason})" if available.reason and not cap else ""
         result(f"  solver {backend.name:<7} {backend.version() or '-':<10} {state}{cap}{reason}")
-    missing = [engine for engine in COMPILED_ENGINES if not are_kernels_ready(engine)]
+    missing = [engine for engine in KERNEL_USERS if not are_kernels_ready(engine)]
     state = f"of {' and '.join(missing)} not compiled yet: verinet doctor --warm" if missing else "compiled"
     result(f"  search kernels {state}")
     return Exit.DONE
@@ -69,11 +69,11 @@ def doctor() -> Exit:
 def warm_up(only: str | None = None) -> Exit:
     """Compile the search kernels ahead, of all engines or of one, and forget those of older versions."""
     from verinet.bounds.compiling import forget_old_kernels, kernel_folder
-    from verinet.verify.cold_start import COMPILED_ENGINES, are_kernels_ready, compile_kernels
+    from verinet.verify.cold_start import KERNEL_USERS, are_kernels_ready, compile_kernels
 
-    if only is not None and only not in COMPILED_ENGINES:
-        raise InputError(f"--engine of doctor must be one of {', '.join(COMPILED_ENGINES)}, found {only!r}")
-    engines = list(COMPILED_ENGINES) if only is None else [only]
+    if only is not None and only not in KERNEL_USERS:
+        raise InputError(f"--engine of doctor must be one of {', '.join(KERNEL_USERS)}, found {only!r}")
+    engines = list(KERNEL_USERS) if only is None else [only]
     folder = kernel_folder()
     if folder is None:
         raise InputError(

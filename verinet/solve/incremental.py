@@ -11,8 +11,8 @@ from verinet.solve.quiet import new_highs
 
 __all__ = ["GrowingProgramme"]
 
-TOLERANCE = 1e-9
-"""Feasibility of rows and reduced costs: prices are compared with it, never proofs."""
+TOLERANCE = 1e-10
+"""Feasibility of rows and reduced costs, the least that HiGHS accepts: prices are compared with it, never proofs."""
 
 
 class GrowingProgramme:

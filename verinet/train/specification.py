@@ -226,6 +226,8 @@ class TrainOptions:
         For the warm start and the solver.
     on_progress : callable
         Called with `Progress` as incumbent and bound move.
+    on_notice : callable
+        Receives a sentence that should be seen even where progress is not shown: why this takes longer than usual.
     """
 
     solver: str = "auto"
@@ -234,3 +236,4 @@ class TrainOptions:
     threads: int = 1
     seed: int = 0
     on_progress: Callable[[Progress], None] = field(default=lambda _: None)
+    on_notice: Callable[[str], None] = field(default=lambda _: None)

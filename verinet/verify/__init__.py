@@ -4,6 +4,7 @@ Conventions: engines *claim* that a region holds no counterexample, and every co
 evaluation before it leaves this room. A limit, an error or an odd status leaves a region open.
 """
 
+from verinet.verify.cold_start import are_kernels_ready, compile_kernels
 from verinet.verify.cone_search import ConeOptions, ConeResult, ConeSearch
 from verinet.verify.extremes import (
     OutputRange,
@@ -51,6 +52,8 @@ __all__ = [
     "Verdict",
     "VerifyOptions",
     "Witness",
+    "are_kernels_ready",
+    "compile_kernels",
     "extreme_value",
     "largest_violation",
     "maximise",

@@ -1,5 +1,6 @@
 """Sound bounds of atoms over a network's enclosure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,7 +11,10 @@ from verinet.bounds import NetworkBounds
 from verinet.model import Atom, Conjunction, LinearExpression, Network, Side, Symbol
 from verinet.numeric import FloatArray, float_down
 
-__all__ = ["FloatAtoms", "atom_bounds", "float_atoms", "refuted_by"]
+__all__ = ["BEYOND_FLOATS", "FloatAtoms", "are_floats_enough", "atom_bounds", "float_atoms", "refuted_by"]
+
+BEYOND_FLOATS = "bounds of an output are too large for floats, and a coefficient of it is a decimal that floats round"
+"""Why float rows say nothing about an atom."""
 
 FLOAT_BITS, LARGEST_EXPONENT = 53, 1000
 """Of a float64: bits of its whole part over a power of two, and more than the exponents that are left to exact code."""
@@ -34,7 +38,8 @@ class FloatAtoms:
     inputs : ndarray, shape (atoms, size_in)
     outputs : ndarray, shape (atoms, size_out)
     constants : ndarray, shape (atoms,)
-        Lowered by what the rounding of coefficients and constants can change over the bounds.
+        Lowered by what the rounding of coefficients and constants can change over the bounds; minus infinity where
+        bounds of a symbol are too large for floats.
     """
 
     inputs: FloatArray
@@ -89,15 +94,21 @@ def float_atoms(bounds: NetworkBounds, atoms: Sequence[Atom]) -> FloatAtoms:
     constants = np.zeros(len(atoms))
     first = _first_places(network)
     for i, atom in enumerate(atoms):
-        slack = Fraction(0)
+        slack, is_known = Fraction(0), True
         for symbol, coefficient in _without_repetition(atom.expression, first).terms:
             nearest = float(coefficient)
             rows[symbol.side][i, symbol.index] = nearest
             if not _is_float(coefficient):
-                error = abs(Fraction(nearest) - coefficient)
-                slack += error * Fraction(float(magnitude[symbol.side][symbol.index]))
-        constants[i] = float_down(atom.expression.constant - slack)
+                error, largest = abs(Fraction(nearest) - coefficient), float(magnitude[symbol.side][symbol.index])
+                is_known = is_known and math.isfinite(largest)
+                slack += error * Fraction(largest) if is_known else 0
+        constants[i] = float_down(atom.expression.constant - slack) if is_known else -math.inf
     return FloatAtoms(rows[Side.INPUT], rows[Side.OUTPUT], constants)
+
+
+def are_floats_enough(bounds: NetworkBounds, atoms: Sequence[Atom]) -> bool:
+    """Return whether float rows say anything about every atom."""
+    return bool(np.isfinite(float_atoms(bounds, atoms).constants).all())
 
 
 def atom_bounds(bounds: NetworkBounds, atoms: Sequence[Atom]) -> FloatArray:

@@ -64,8 +64,6 @@ class Cases(NamedTuple):
     scale : ndarray of float, shape (inputs,)
         One over the width of the whole box, zero where it has none.
     balls : Balls
-    stop : ndarray of int, shape (1,)
-        Set to one from outside while kernels run, it makes them return before their next box.
     """
 
     first: IntArray
@@ -77,7 +75,6 @@ class Cases(NamedTuple):
     integral: IntArray
     scale: FloatArray
     balls: Balls
-    stop: IntArray
 
 
 class Stack(NamedTuple):
@@ -214,7 +211,7 @@ def _improved(tape: Any, work: Any, cases: Any, columns: Any, case: int, weights
 
 @jit
 def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bool, fresh: bool, columns: Any) -> int:
-    """Work on the stack until it is empty, the quota is used up, exact code is needed, or `cases.stop` is set.
+    """Work on the stack until it is empty, the quota is used up, exact code is needed, or `work.stop` is set.
 
     Parameters
     ----------
@@ -255,7 +252,7 @@ def explore(tape: Any, work: Any, cases: Any, stack: Any, quota: int, exempt: bo
     for looked in range(quota):
         if stack.state[0] == 0:
             return DONE
-        if cases.stop[0] != 0:
+        if work.stop[0] != 0:
             return QUOTA
         if stack.state[0] + 2 > len(stack.depth):
             return FULL

@@ -1,7 +1,8 @@
 """The rounds of a branch-and-bound search over the input box, on all cores, whatever is looked for.
 
-Work goes in rounds: each thread explores its own stack up to a quota of boxes, then stacks are evened out. Rounds make
-the search deterministic for a given number of threads, as long as neither clock nor memory nor the user cut it short.
+Work goes in rounds: several piles of boxes for each thread are explored up to a quota, whichever thread is free takes
+the next, then piles are evened out. Rounds make the search deterministic for a given number of threads, as long as
+neither clock nor memory nor the user cut it short.
 """
 
 import os
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from enum import Enum
 from fractions import Fraction
+from queue import SimpleQueue
 from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -20,7 +22,7 @@ from verinet.bounds.tape import Tape
 from verinet.model import Domain
 from verinet.numeric import FloatArray
 from verinet.verify.box_kernels import Cases, Event
-from verinet.verify.box_stack import BoxThread, Remaining, even_out
+from verinet.verify.box_stack import BoxPile, Buffers, Remaining, even_out
 from verinet.verify.memory import MemoryCeiling
 from verinet.verify.options import Deadline
 
@@ -29,8 +31,12 @@ __all__ = ["BoxSearch", "Stop", "thread_count"]
 FIRST_QUOTA, LARGEST_QUOTA = 32, 1024
 """Boxes a thread looks at in the first round, and in later ones."""
 
+PILES = 8
+"""For each of several threads: how long a pile takes is not known before, and a thread without one waits for the rest.
+One thread waits for nobody, and has one."""
+
 CHECKED_CENTRES = 16
-"""How many of their centres each thread has evaluated exactly; the kernel has tried points of each box already."""
+"""How many of their centres are evaluated exactly; the kernel has tried points of each box already."""
 
 Result = TypeVar("Result")
 
@@ -78,8 +84,14 @@ class BoxSearch(ABC, Generic[Result]):
         self.domain, self.tape, self.cases, self.deadline = domain, tape, cases, deadline
         self.memory_limit, self.memory = memory, MemoryCeiling(memory)
         lower, upper = domain.box()
-        self.threads = [BoxThread.start(tape, cases, self.memory, lower, upper) for _ in range(thread_count(threads))]
-        self.threads[0].push_whole(lower, upper)
+        self.count = thread_count(threads)
+        self.stop = np.zeros(1, dtype=np.int64)
+        self.free: SimpleQueue[Buffers] = SimpleQueue()
+        for _ in range(self.count):
+            self.free.put(Buffers.start(tape, cases, lower, upper, self.stop))
+        size = self.count * PILES if self.count > 1 else 1
+        self.piles = [BoxPile.start(tape, cases, self.memory) for _ in range(size)]
+        self.piles[0].push_whole(lower, upper)
         self.quota = FIRST_QUOTA
         self.number = 0
 
@@ -104,7 +116,7 @@ class BoxSearch(ABC, Generic[Result]):
         ended = None
         try:
             # The kernels' matrix products are small, and each of our threads takes its own.
-            with ThreadPoolExecutor(len(self.threads)) as pool, threadpool_limits(limits=1, user_api="blas"):
+            with ThreadPoolExecutor(self.count) as pool, threadpool_limits(limits=1, user_api="blas"):
                 while ended is None:
                     ended = self._round(pool)
         except KeyboardInterrupt:
@@ -112,22 +124,22 @@ class BoxSearch(ABC, Generic[Result]):
         return ended
 
     def _round(self, pool: Executor) -> Result | None:
-        """Let every thread explore its quota; return a result if that is the end."""
-        if not any(thread.boxes for thread in self.threads):
+        """Explore a quota of every pile; return a result if that is the end."""
+        if not any(pile.boxes for pile in self.piles):
             return self.emptied()
         if self.deadline.passed:
             return self.stopped(Stop.TIME)
         if not self.memory.allows(0):
             return self.stopped(Stop.MEMORY)
-        even_out(self.threads)
+        even_out(self.piles)
         self.number += 1
         if self.number % 2 == 0 and not self.memory.is_scarce:
-            for thread in self.threads:
-                if thread.boxes and not thread.false_alarm:
-                    thread.raise_most_promising()
-        busy = [thread for thread in self.threads if thread.boxes]
-        for thread, event in zip(busy, self._explored(pool, busy), strict=True):
-            ended = self._judge(thread, event)
+            for pile in self.piles:
+                if pile.boxes and not pile.false_alarm:
+                    pile.raise_most_promising()
+        busy = [pile for pile in self.piles if pile.boxes]
+        for pile, event in zip(busy, self._explored(pool, busy), strict=True):
+            ended = self._judge(pile, event)
             if ended is not None:
                 return ended
         if len(self.aside) > self.most_set_aside:
@@ -138,73 +150,82 @@ class BoxSearch(ABC, Generic[Result]):
         self.quota = min(2 * self.quota, LARGEST_QUOTA)
         return ended
 
-    def _explored(self, pool: Executor, busy: Sequence[BoxThread]) -> list[Event]:
-        """Run the kernel for each thread, until the time limit at the latest; return why each one ended."""
-        futures = [pool.submit(thread.explore, self.quota) for thread in busy]
+    def _explored(self, pool: Executor, busy: Sequence[BoxPile]) -> list[Event]:
+        """Run the kernel for each pile, until the time limit at the latest; return why each one ended."""
+        quota = self.quota * self.count // len(self.piles)
+        futures = [pool.submit(self._explore, pile, quota) for pile in busy]
         try:
             wait(futures, timeout=min(self.deadline.left, threading.TIMEOUT_MAX))
         finally:
             # The time is up, or the user has interrupted: whatever still runs stops before its next box.
             if not all(future.done() for future in futures):
-                self.cases.stop[0] = 1
+                self.stop[0] = 1
                 wait(futures)
         return [future.result() for future in futures]
 
-    def _judge(self, thread: BoxThread, event: Event) -> Result | None:
-        """Let exact code look at what a thread handed back."""
+    def _explore(self, pile: BoxPile, quota: int) -> Event:
+        """Explore a pile in the buffers of a thread that has nothing else to do."""
+        buffers = self.free.get()
+        try:
+            return pile.explore(buffers, quota)
+        finally:
+            self.free.put(buffers)
+
+    def _judge(self, pile: BoxPile, event: Event) -> Result | None:
+        """Let exact code look at what a pile handed back."""
         if event is Event.FULL:
             return self.stopped(Stop.MEMORY)
         if event is Event.CONTRADICTION:
             return self.stopped(Stop.FAULT)
         if event is Event.CANDIDATE:
-            thread.false_alarm = True
-            return self.offered(thread.candidate)
-        return self._judge_stuck(thread) if event is Event.STUCK else None
+            pile.false_alarm = True
+            return self.offered(pile.candidate)
+        return self._judge_stuck(pile) if event is Event.STUCK else None
 
-    def _judge_stuck(self, thread: BoxThread) -> Result | None:
+    def _judge_stuck(self, pile: BoxPile) -> Result | None:
         """Settle a box that cannot be split if it is one point, else set it aside: others may hold what is sought."""
-        only, ended = thread.only_point(self.domain), None
-        if only is not None or len(thread.aside) < CHECKED_CENTRES:
-            ended = self.offered(thread.candidate if only is None else only)
+        only, ended = pile.only_point(self.domain), None
+        if only is not None or len(self.aside) < CHECKED_CENTRES:
+            ended = self.offered(pile.candidate if only is None else only)
         if ended is not None:
             return ended
         if only is None:
-            thread.set_aside()
+            pile.set_aside()
         else:
-            thread.settle()
+            pile.settle()
         return None
 
     @property
     def worst(self) -> Remaining | None:
         """The open box with the smallest bound."""
-        lowest = [thread.worst() for thread in self.threads if thread.boxes]
+        lowest = [pile.worst() for pile in self.piles if pile.boxes]
         return min([*lowest, *self.aside], key=lambda remaining: remaining.bound, default=None)
 
     @property
     def aside(self) -> list[Remaining]:
-        """The boxes that all threads have set aside."""
-        return [remaining for thread in self.threads for remaining in thread.aside]
+        """The boxes that were set aside."""
+        return [remaining for pile in self.piles for remaining in pile.aside]
 
     @property
     def boxes(self) -> int:
         """Boxes that were looked at."""
-        return sum(thread.looked for thread in self.threads)
+        return sum(pile.looked for pile in self.piles)
 
     @property
     def products(self) -> float:
         """Products that the search has taken so far."""
-        return sum(float(thread.work.cost[0]) for thread in self.threads)
+        return sum(pile.products for pile in self.piles)
 
     def open_boxes(self) -> tuple[FloatArray, FloatArray] | None:
         """Return the ends of the boxes on all stacks; None if there are none."""
         inputs = self.tape.inputs
-        lower = np.concatenate([thread.stack.lower[: thread.boxes, :inputs] for thread in self.threads])
-        upper = np.concatenate([thread.stack.upper[: thread.boxes, :inputs] for thread in self.threads])
+        lower = np.concatenate([pile.stack.lower[: pile.boxes, :inputs] for pile in self.piles])
+        upper = np.concatenate([pile.stack.upper[: pile.boxes, :inputs] for pile in self.piles])
         return (lower, upper) if len(lower) else None
 
     def report(self) -> str:
         """Say how far the search is, in a few words."""
-        left = sum(thread.boxes for thread in self.threads) + len(self.aside)
-        done = sum(thread.stack.state[2] for thread in self.threads)
-        deepest = int(max(thread.stack.state[3] for thread in self.threads))
+        left = sum(pile.boxes for pile in self.piles) + len(self.aside)
+        done = sum(pile.stack.state[2] for pile in self.piles)
+        deepest = int(max(pile.stack.state[3] for pile in self.piles))
         return f"{self.boxes} boxes, {left} open, depth {deepest}, {done:.2%} of the domain done"

@@ -1,4 +1,4 @@
-"""The boxes that one thread of a branch-and-bound search still has to look at, and its buffers."""
+"""The boxes that a branch-and-bound search still has to look at, in piles, and the buffers of its threads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ from verinet.bounds.columns import Columns, make_columns
 from verinet.bounds.kernels import Work, make_work
 from verinet.bounds.tape import Tape
 from verinet.model import Domain
-from verinet.numeric import BoolArray, FloatArray
+from verinet.numeric import BoolArray, FloatArray, IntArray
 from verinet.verify.box_kernels import Cases, Event, Stack, explore
 from verinet.verify.finding import OpenBox
 from verinet.verify.memory import MemoryCeiling
 
-__all__ = ["BoxThread", "Remaining", "even_out"]
+__all__ = ["BoxPile", "Buffers", "Remaining", "even_out"]
 
-FIRST_CAPACITY = 256
+FIRST_CAPACITY = 64
 """Boxes that a stack has room for at first."""
 
 SMALL_STEP = 64
@@ -60,44 +60,60 @@ def _resize(stack: Stack, capacity: int) -> None:
         array.resize((capacity, *array.shape[1:]), refcheck=False)
 
 
+@dataclass(frozen=True, eq=False)
+class Buffers:
+    """What one thread computes in; nothing that a box leaves there changes what is found on the next.
+
+    Parameters
+    ----------
+    work : Work
+        Has seen the whole box.
+    columns : Columns
+        Room for one, over the ReLUs that are open in the whole box.
+    """
+
+    work: Work
+    columns: Columns
+
+    @classmethod
+    def start(cls, tape: Tape, cases: Cases, lower: FloatArray, upper: FloatArray, stop: IntArray) -> "Buffers":
+        """Make buffers that have seen the whole box; `stop` is what all threads of a search look at."""
+        work = make_work(tape, stop)
+        work.lower[: tape.inputs], work.upper[: tape.inputs] = lower, upper
+        stack = _make_stack(tape.total, len(cases.first) - 1, 0)
+        # Crossed bounds of the whole box show again, as a contradiction, when the search looks at it.
+        explore(tape, work, cases, stack, 0, False, True, make_columns(tape, work, 1))
+        return cls(work, make_columns(tape, work, 1))
+
+
 @dataclass(eq=False)
-class BoxThread:
-    """One thread's stack and buffers.
+class BoxPile:
+    """A stack of boxes that one thread at a time works on, whichever.
 
     Parameters
     ----------
     tape : Tape
     cases : Cases
-        Shared by all threads of a search.
-    work : Work
-    columns : Columns
-        Room for one, over the ReLUs that are open in the whole box.
+        Shared by all piles of a search.
     stack : Stack
     memory : MemoryCeiling
     """
 
     tape: Tape
     cases: Cases
-    work: Work
-    columns: Columns
     stack: Stack
     memory: MemoryCeiling
+    products: float = 0.0
+    """How many the boxes of this pile have taken."""
     false_alarm: bool = False
     """Whether the box on top gave a point that turned out to be of no use."""
     aside: list[Remaining] = field(default_factory=list)
     """Boxes too small to split and still open; the search goes on without them, and ends open if nothing is found."""
 
     @classmethod
-    def start(
-        cls, tape: Tape, cases: Cases, memory: MemoryCeiling, lower: FloatArray, upper: FloatArray
-    ) -> "BoxThread":
-        """Make a thread that has seen the whole box."""
-        work = make_work(tape)
-        work.lower[: tape.inputs], work.upper[: tape.inputs] = lower, upper
-        stack = _make_stack(tape.total, len(cases.first) - 1, FIRST_CAPACITY)
-        # Crossed bounds of the whole box show again, as a contradiction, when the search looks at it.
-        explore(tape, work, cases, stack, 0, False, True, make_columns(tape, work, 1))
-        return cls(tape, cases, work, make_columns(tape, work, 1), stack, memory)
+    def start(cls, tape: Tape, cases: Cases, memory: MemoryCeiling) -> "BoxPile":
+        """Make a pile without boxes."""
+        return cls(tape, cases, _make_stack(tape.total, len(cases.first) - 1, FIRST_CAPACITY), memory)
 
     @property
     def boxes(self) -> int:
@@ -125,16 +141,17 @@ class BoxThread:
         self.stack.lower[0, : len(lower)], self.stack.upper[0, : len(upper)] = lower, upper
         self.stack.state[0] = 1
 
-    def explore(self, quota: int) -> Event:
+    def explore(self, buffers: Buffers, quota: int) -> Event:
         """Look at so many boxes, with a larger stack whenever one is needed; FULL if it cannot be had."""
-        end = self.looked + quota
+        end, work, spent = self.looked + quota, buffers.work, buffers.work.cost[0]
         while True:
             before = self.looked
             left, exempt = end - before, self.false_alarm
-            event = Event(explore(self.tape, self.work, self.cases, self.stack, left, exempt, False, self.columns))
+            event = Event(explore(self.tape, work, self.cases, self.stack, left, exempt, False, buffers.columns))
             # The exemption is for the box on top, which may be there still.
             self.false_alarm = exempt and self.looked == before
             if event is not Event.FULL or not self.make_room():
+                self.products += float(work.cost[0] - spent)
                 return event
 
     def grow(self, capacity: int) -> bool:
@@ -153,8 +170,8 @@ class BoxThread:
         for array in self.stack[:5]:
             array[[best, top]] = array[[top, best]]
 
-    def give_half(self, other: "BoxThread") -> None:
-        """Hand the older half of the stack, the larger boxes, to a thread without any, if that has room for them."""
+    def give_half(self, other: "BoxPile") -> None:
+        """Hand the older half of the stack, the larger boxes, to a pile without any, if that has room for them."""
         half = self.boxes // 2
         if half > other.capacity - 2 and not (other.grow(2 * half + 2) or other.grow(half + 2)):
             return
@@ -232,9 +249,9 @@ class BoxThread:
         return tuple(point)
 
 
-def even_out(threads: Sequence[BoxThread]) -> None:
-    """Give threads without boxes half of the longest stack."""
-    for idle in threads:
-        richest = max(threads, key=lambda thread: thread.boxes)
-        if idle.boxes == 0 and richest.boxes > 1:
-            richest.give_half(idle)
+def even_out(piles: Sequence[BoxPile]) -> None:
+    """Give piles without boxes half of the largest one."""
+    for empty in piles:
+        richest = max(piles, key=lambda pile: pile.boxes)
+        if empty.boxes == 0 and richest.boxes > 1:
+            richest.give_half(empty)

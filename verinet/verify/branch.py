@@ -8,7 +8,7 @@ import numpy as np
 from verinet.bounds import InputSet, bound_network
 from verinet.model import Network, Region
 from verinet.numeric import FloatArray
-from verinet.verify.atoms import atom_bounds, refuted_by
+from verinet.verify.atoms import BEYOND_FLOATS, are_floats_enough, atom_bounds, refuted_by
 from verinet.verify.box_search import BoxSearch, Stop
 from verinet.verify.falsify import SAMPLES, Falsifier
 from verinet.verify.finding import Finding, Outlook
@@ -44,6 +44,8 @@ def search_with_branching(network: Network, region: Region, options: VerifyOptio
         return Finding(Outlook.REFUTED, evidence=evidence, unstable=bounds.unstable)
     if any(not (*case, *domain_atoms(region.domain)) for case in open_cases):
         return Finding(Outlook.OPEN, reason="a case without conditions holds anywhere; the falsifier finds a point")
+    if not all(are_floats_enough(bounds, case) for case in open_cases):
+        return Finding(Outlook.OPEN, reason=BEYOND_FLOATS, unstable=bounds.unstable)
     search = prepare(network, region, open_cases, bounds, options, deadline)
     return replace(_Decision(search).run(), unstable=bounds.unstable)
 

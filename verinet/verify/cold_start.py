@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
@@ -32,12 +33,20 @@ from verinet.model import (
     dense_network,
 )
 from verinet.verify.atoms import atom_bounds, refuted_by
+from verinet.verify.cone_search import ConeOptions, ConeResult, ConeSearch
 from verinet.verify.falsify import falsify
 from verinet.verify.finding import Finding, Outlook
 from verinet.verify.milp import search_with_milp
 from verinet.verify.options import Deadline, VerifyOptions
 
-__all__ = ["COMPILED_ENGINES", "are_kernels_ready", "compile_kernels", "is_light", "search_when_compiled"]
+__all__ = [
+    "COMPILED_ENGINES",
+    "KERNEL_USERS",
+    "are_kernels_ready",
+    "compile_kernels",
+    "is_light",
+    "search_when_compiled",
+]
 
 COMPILE_COMMAND = (sys.executable, "-m", "verinet", "doctor", "--warm", "--engine")
 
@@ -101,27 +110,58 @@ COMPILED_ENGINES: Mapping[str, CompiledEngine] = {
 """By the names that they are asked for."""
 
 
-def are_kernels_ready(engine: str = "branch") -> bool:
-    """Return whether an engine can start without compiling anything."""
-    return all(is_compiled(name) for name in COMPILED_ENGINES[engine].kernels)
+@dataclass(frozen=True)
+class KernelUser:
+    """Something that runs in compiled kernels.
+
+    Parameters
+    ----------
+    kernels : tuple of str
+        Those that Python calls; all others are compiled with them.
+    use : callable
+        Does a little that needs them all.
+    """
+
+    kernels: tuple[str, ...]
+    use: Callable[[], object]
 
 
-def compile_kernels(engine: str) -> float:
-    """Compile every kernel of an engine, by a search that needs them all; return the seconds that it took.
+def _use_engine(engine: str) -> Finding:
+    network = dense_network(
+        [np.array([[1.0], [-1.0]]), np.ones((2, 2)), np.array([[1.0, -1.0]])],
+        [np.zeros(2), np.array([-0.5, -0.6]), np.zeros(1)],
+    )
+    # The difference of two ReLUs of one sum: it stays below 0.1, which only splits or slopes show.
+    above = Atom(LinearExpression(((Symbol(Side.OUTPUT, 0), Fraction(-1)),), Fraction(15, 100)))
+    region = Region(Domain.from_box([-1], [1]), ((above,),))
+    options = VerifyOptions(engine=engine, falsify=False)
+    return COMPILED_ENGINES[engine].search(network, region, options, Deadline(math.inf), None)
+
+
+def _use_cones() -> ConeResult:
+    return ConeSearch(np.array([[1.0, 0.5], [-0.5, 1.0]]), np.array([[0, 1]])).maximise(np.ones(2), ConeOptions())
+
+
+KERNEL_USERS: Mapping[str, KernelUser] = {
+    **{name: KernelUser(engine.kernels, partial(_use_engine, name)) for name, engine in COMPILED_ENGINES.items()},
+    "cones": KernelUser(("search_hulls",), _use_cones),
+}
+"""The engines of the verifier, and the search over cones of weights that prices the units of training."""
+
+
+def are_kernels_ready(user: str = "branch") -> bool:
+    """Return whether an engine, or the search over cones, can start without compiling anything."""
+    return all(is_compiled(name) for name in KERNEL_USERS[user].kernels)
+
+
+def compile_kernels(user: str) -> float:
+    """Compile every kernel of an engine, or of the search over cones; return the seconds that it took.
 
     If another process is compiling, wait for it and take what it has compiled.
     """
     started = time.monotonic()
     with compiling_alone():
-        network = dense_network(
-            [np.array([[1.0], [-1.0]]), np.ones((2, 2)), np.array([[1.0, -1.0]])],
-            [np.zeros(2), np.array([-0.5, -0.6]), np.zeros(1)],
-        )
-        # The difference of two ReLUs of one sum: it stays below 0.1, which only splits or slopes show.
-        above = Atom(LinearExpression(((Symbol(Side.OUTPUT, 0), Fraction(-1)),), Fraction(15, 100)))
-        region = Region(Domain.from_box([-1], [1]), ((above,),))
-        options = VerifyOptions(engine=engine, falsify=False)
-        COMPILED_ENGINES[engine].search(network, region, options, Deadline(math.inf), None)
+        KERNEL_USERS[user].use()
     return time.monotonic() - started
 
 

@@ -196,12 +196,12 @@ def _search(
     weights: FloatArray,
     ends: IntArray,
     convex: int,
-    corners: FloatArray,
+    corners: IntArray,
     cutoff: float,
     relative: float,
     most_nodes: int,
     rounds: int,
-    deepest: int,
+    unit: int,
     stop: BoolArray,
     point: FloatArray,
 ) -> tuple[float, float, int]:
@@ -217,19 +217,16 @@ def _search(
     arena_weights = np.empty(8 * max(terms, 1))
     arena_ends = np.empty(8 * max(terms, 1), np.int64)
     node_linear = np.zeros((capacity, count))
-    node_corners = np.empty((capacity, count, width))
+    node_corners = np.empty((capacity, count, width), np.int64)
     node_sizes = np.empty((capacity, 5), np.int64)
-    # How often each corner's coordinates were halved: so many binary places they need.
-    node_places = np.zeros((capacity, count), np.int64)
     node_upper = np.empty(capacity)
     work = np.empty((2, count * max(rows, 1)))
     work_weights = np.empty((2, max(terms, 1)))
     work_ends = np.empty((2, max(terms, 1)), np.int64)
     work_linear = np.empty((2, count))
-    work_corners = np.empty((2, count, width))
+    work_corners = np.empty((2, count, width), np.int64)
     values, upper, position = np.empty(count), np.empty(count), np.empty(count)
     shares = np.empty(max(rows, 1))
-    work_places = np.zeros((2, count), np.int64)
     sizes = np.empty((2, 4), np.int64)
     bounds = np.empty(2)
     best, bound, nodes, top, free, free_terms = -np.inf, -np.inf, 0, 0, 0, 0
@@ -269,9 +266,9 @@ def _search(
             for i in range(heads):
                 norm = 0.0
                 for c in range(width):
-                    norm += abs(work_corners[s, i, c])
-                if norm > 0.0 and values[i] > best * norm:
-                    best = values[i] / norm
+                    norm += abs(float(work_corners[s, i, c]))
+                if norm > 0.0 and values[i] * unit > best * norm:
+                    best = values[i] * unit / norm
                     for c in range(width):
                         point[c] = work_corners[s, i, c] / norm
         # The more promising child comes to lie on top.
@@ -303,7 +300,6 @@ def _search(
             node_corners[top, :heads] = work_corners[s, :heads]
             node_sizes[top, 0], node_sizes[top, 1], node_sizes[top, 2] = left, sizes[s, 1], sizes[s, 2]
             node_sizes[top, 3], node_sizes[top, 4] = used, heads
-            node_places[top, :heads] = work_places[s, :heads]
             node_upper[top] = bounds[s]
             free += heads * used
             free_terms += left
@@ -328,17 +324,18 @@ def _search(
                         # The worst corner has no kink on its edges; any other pair may have.
                         partner, _ = _edge(matrix, own_weights, own_ends, height, heads, i)
                         worst = i if partner >= 0 else worst
-            places = 0
+            exact = True
             if partner >= 0:
-                places = 1 + max(node_places[top, worst], node_places[top, partner])
-            if partner < 0 or places > deepest:
+                for c in range(width):
+                    exact &= (node_corners[top, worst, c] + node_corners[top, partner, c]) % 2 == 0
+            if partner < 0 or not exact:
                 bound = max(bound, node_upper[top])
                 continue
             nodes += 1
             family = 2
             opposite = True
             for c in range(width):
-                opposite &= node_corners[top, worst, c] + node_corners[top, partner, c] == 0.0
+                opposite &= node_corners[top, worst, c] + node_corners[top, partner, c] == 0
             for s in range(2):
                 moved = worst if s == 0 else partner
                 last = heads - 1
@@ -355,12 +352,11 @@ def _search(
                     work_linear[s, i] = node_linear[top, source]
                     if half:
                         work_linear[s, i] = 0.5 * (node_linear[top, worst] + node_linear[top, partner])
-                    work_places[s, i] = places if half else node_places[top, source]
                     for c in range(width):
-                        value = node_corners[top, source, c]
+                        place = node_corners[top, source, c]
                         if half:
-                            value = 0.5 * (node_corners[top, worst, c] + node_corners[top, partner, c])
-                        work_corners[s, i, c] = value
+                            place = (node_corners[top, worst, c] + node_corners[top, partner, c]) // 2
+                        work_corners[s, i, c] = place
                 work_weights[s, :height] = own_weights
                 work_ends[s, :height] = own_ends
             if opposite:
@@ -381,7 +377,7 @@ def search_hulls(
     relative: float,
     most_nodes: int,
     rounds: int,
-    deepest: int,
+    unit: int,
     most_steps: int,
     stop: BoolArray,
     best: FloatArray,
@@ -407,8 +403,8 @@ def search_hulls(
         Of one search.
     rounds : int
         Of fictitious play for each bound.
-    deepest : int
-        Halvings in a row, at most: corners stay exact.
+    unit : int
+        Corners are whole multiples of one over this power of two: hulls that it cannot halve exactly stay as they are.
     most_steps : int
         Of the ascent from the best point, where it lies above the cut-off.
     stop : ndarray of bool, shape (1,)
@@ -424,13 +420,13 @@ def search_hulls(
                 count += int(allowed[supports[k, i], 0]) + int(allowed[supports[k, i], 1])
                 used += 1
         products = np.empty((count, rows))
-        corners = np.zeros((count, size))
+        corners = np.zeros((count, size), np.int64)
         place = 0
         for i in range(size):
             for side in range(2):
                 if supports[k, i] >= 0 and allowed[supports[k, i], side]:
                     sign = 1.0 - 2.0 * side
-                    corners[place, i] = sign
+                    corners[place, i] = unit if side == 0 else -unit
                     for row in range(rows):
                         products[place, row] = sign * columns[supports[k, i], row]
                     place += 1
@@ -439,7 +435,7 @@ def search_hulls(
             best[k], bound[k], nodes[k] = 0.0, 0.0, 0
             continue
         best[k], bound[k], nodes[k] = _search(
-            products, weights, ends, convex, corners, cutoff, relative, most_nodes, rounds, deepest, stop, points[k]
+            products, weights, ends, convex, corners, cutoff, relative, most_nodes, rounds, unit, stop, points[k]
         )
         if best[k] > cutoff:
             own, sides = np.empty((used, rows)), np.empty((used, 2), np.bool_)

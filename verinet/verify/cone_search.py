@@ -8,9 +8,9 @@ is halved at the middle of an edge; the L1 ball is the hull of plus and minus th
 between two opposite ones fixes a sign. Products with the rows are averaged with the corners, so a node costs a few
 operations for each term that is not linear on it yet.
 
-Soundness: corners are dyadic and halved exactly. All rounding of the search is covered by one slack, added to the
-bounds: every value is a sum of at most `terms` products of numbers that averaging keeps within the rows' largest
-entries.
+Soundness: corners are dyadic, kept as integers and halved exactly. All rounding of the search is covered by one slack,
+added to the bounds: every value is a sum of at most as many products as there are terms, of numbers that averaging
+keeps within the rows' largest entries, off by one rounding for each halving.
 """
 
 import os
@@ -27,8 +27,8 @@ from verinet.verify.options import Deadline
 
 __all__ = ["ConeOptions", "ConeResult", "ConeSearch"]
 
-DEEPEST = 48
-"""Halvings for each coordinate of a corner: so many are exact in float64."""
+PLACES = 60
+"""Binary places of corners: sums of two stay within 64 bits."""
 
 MOST_STEPS = 400
 """Steps of one ascent from vertex to vertex."""
@@ -126,7 +126,7 @@ class ConeSearch:
 
     def slack(self, weights: FloatArray) -> float:
         """Return what rounding may take from a bound of the function with these weights."""
-        operations = len(weights) + 4 * (DEEPEST + self.supports.shape[1])
+        operations = len(weights) + 2 * PLACES * (self.supports.shape[1] + 1)
         return 4.0 * gamma(operations) * float(np.abs(weights) @ self.reach) + 1e-300
 
     def value(self, weights: FloatArray, point: FloatArray) -> float:
@@ -183,7 +183,7 @@ class ConeSearch:
                 options.relative_gap,
                 options.most_nodes,
                 options.rounds,
-                DEEPEST,
+                1 << PLACES,
                 MOST_STEPS,
                 stop,
                 result.values[part],

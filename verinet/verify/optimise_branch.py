@@ -83,10 +83,10 @@ class _Minimisation(BoxSearch[Report]):
         self.watch.falsifier = self._falsifier()
         self.watch.falsifier.rng = rng
         reach = self.prepared.reach
-        for thread in self.threads:
-            thread.prune(float_up(cutoff))
+        for pile in self.piles:
+            pile.prune(float_up(cutoff))
             if reach is not None:
-                thread.clip(*reach.box(cutoff))
+                pile.clip(*reach.box(cutoff))
 
     @property
     def floor(self) -> float:

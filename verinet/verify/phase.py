@@ -23,7 +23,7 @@ from verinet.bounds.root import copy_work, finished, improve_bounds
 from verinet.bounds.tape import Tape
 from verinet.model import Input, Network, Region, evaluate
 from verinet.numeric import FloatArray, IntArray
-from verinet.verify.atoms import atom_bounds, refuted_by
+from verinet.verify.atoms import BEYOND_FLOATS, are_floats_enough, atom_bounds, refuted_by
 from verinet.verify.box_search import thread_count
 from verinet.verify.falsify import Falsifier, Target
 from verinet.verify.finding import Finding, Outlook
@@ -63,6 +63,9 @@ REPORT_SECONDS = 0.1
 
 KERNEL_MEMORY = 24 * 2**20
 """Bytes that kernels take when they are first called."""
+
+SOLVER_MEMORY, SOLVER_MEMORY_A_WEIGHT = 24 * 2**20, 128
+"""Bytes that a solver takes when it closes a domain, and those for each weight: its model in some copies."""
 
 MOST_ASIDE = 16
 """Domains with nothing left to split and still open, beyond which bounds are no match for a solver: such are integer
@@ -297,10 +300,10 @@ class _Minimisers:
         return None
 
 
-def _seeded(search: _Search, bounds: NetworkBounds) -> Work:
+def _seeded(search: _Search, bounds: NetworkBounds, stop: IntArray) -> Work:
     """Make buffers that hold known bounds of every node, with the reach and the lines that they give."""
     tape = search.tape
-    work = make_work(tape)
+    work = make_work(tape, stop)
     for name, start, size in zip(_tape_order(search.network), tape.start, tape.size, strict=False):
         interval = bounds.intervals[name]
         # What overflowed to NaN is not known.
@@ -323,6 +326,8 @@ class _Run:
     """Which conjunctions of the question are searched."""
     workers: Sequence[_Worker] = ()
     next_report: float = 0.0
+    stop: IntArray = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    """What the kernels of all threads look at between passes."""
 
     def note(self) -> None:
         """Look at what is open, while no thread is at work, and now and then say it."""
@@ -416,6 +421,8 @@ def search_with_phases(
         return Finding(Outlook.REFUTED, evidence=evidence, unstable=bounds.unstable)
     if not all(open_cases):
         return Finding(Outlook.OPEN, reason="a case without conditions holds anywhere; the falsifier finds a point")
+    if not all(are_floats_enough(bounds, case) for case in open_cases):
+        return Finding(Outlook.OPEN, reason=BEYOND_FLOATS, unstable=bounds.unstable)
     region = replace(region, unsafe=tuple(open_cases))
     search = _prepare(network, region, open_cases, bounds, options, deadline)
     numbers = np.flatnonzero(remain).tolist()
@@ -431,7 +438,8 @@ def search_with_phases(
     except MemoryError:
         found = run.out_of_memory()
     finally:
-        # Kernels cannot be stopped: when time is up they end on their own, with nobody waiting for them.
+        # Nobody waits for the passes that kernels are in when time is up.
+        run.stop[0] = 1
         pool.shutdown(wait=False, cancel_futures=True)
     return replace(found, unstable=bounds.unstable)
 
@@ -442,7 +450,7 @@ def _stages(run: _Run, bounds: NetworkBounds, pool: Executor, count: int, first_
     # Columns stand there twice while the root's are tightened; the buffers of passes are no larger than one set.
     if not run.has_room(count, 3, KERNEL_MEMORY):
         return run.out_of_memory()
-    first = _seeded(search, bounds)
+    first = _seeded(search, bounds, run.stop)
     works = [first, *(copy_work(tape, first) for _ in range(count - 1))]
     minimisers = _Minimisers.over(search)
     falsifier = Falsifier(search.network, search.region, options.seed + 1)
@@ -521,6 +529,8 @@ def _closed(run: _Run, evidence: tuple[str, ...]) -> Finding:
     for case, worker, phase in _to_close(run):
         if run.is_late():
             return run.out_of_time()
+        if not run.memory.has_room(SOLVER_MEMORY + SOLVER_MEMORY_A_WEIGHT * len(search.tape.weights)):
+            return run.out_of_memory()
         intervals = _by_node(search, worker.work.lower, worker.work.upper)
         phases = {} if phase is None else _phases(search, worker, phase)
         conjunction = search.region.unsafe[case]

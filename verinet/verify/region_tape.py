@@ -8,9 +8,10 @@ import numpy as np
 
 from verinet.bounds import InputSet, NetworkBounds
 from verinet.bounds.tape import Tape, make_tape
+from verinet.errors import InputError
 from verinet.model import Affine, Atom, Dense, Domain, LinearExpression, Network, Node, Region, Side, Symbol
 from verinet.numeric import FloatArray
-from verinet.verify.atoms import float_atoms
+from verinet.verify.atoms import BEYOND_FLOATS, float_atoms
 from verinet.verify.box_kernels import Cases
 from verinet.verify.box_minimum import make_balls
 from verinet.verify.options import Deadline, VerifyOptions
@@ -63,8 +64,15 @@ def append_rows(network: Network, bounds: NetworkBounds, atoms: Sequence[Atom], 
     -------
     Network
         With this node as an output, the last one.
+
+    Raises
+    ------
+    InputError
+        If floats are not enough for some atom; see `are_floats_enough`.
     """
     rounded = float_atoms(bounds, atoms)
+    if not np.isfinite(rounded.constants).all():
+        raise InputError(f"{BEYOND_FLOATS}; choose --engine smt")
     names, maps = [], []
     for sources, rows in ((network.inputs, rounded.inputs), (network.outputs, rounded.outputs)):
         sizes = [network.by_name[source].op.size_out for source in sources]
@@ -116,7 +124,6 @@ def make_cases(
         integral,
         np.where(upper - lower > 0, 1.0, 0.0),
         make_balls(InputSet.of(domain)),
-        np.zeros(1, dtype=np.int64),
     )
 
 

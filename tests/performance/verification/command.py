@@ -3,8 +3,10 @@
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 from tests.performance.verification.bench import Instance, bench_folders, read_bench, select
@@ -13,6 +15,7 @@ from tests.performance.verification.modes import Plan, compare, disagreements, p
 from tests.performance.verification.peers import read_peers, with_peers
 from tests.performance.verification.report import Recorder
 from tests.performance.verification.runs import Measurement, Version
+from tests.performance.verification.widening import widened
 from verinet.errors import InputError, VerinetError
 
 __all__ = ["main"]
@@ -31,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--select", action="append", default=[], metavar="TEXT", help="part of ' net property '; repeatable")
     add("--limit", type=_count, metavar="N", help="the first N instances only")
     add("--timeout", type=_seconds, metavar="S", help="seconds for each instance, in place of those listed")
+    add("--widen", type=_factor, metavar="FACTOR", help="stretch every input's range, for longer searches")
     add("--engine", default="auto", help="as in verinet verify")
     add("--threads", type=_count, default=1, metavar="N")
     add("--no-falsify", action="store_true", help="no search for counterexamples before the proof")
@@ -57,20 +61,29 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _instances(options: argparse.Namespace) -> list[Instance]:
+def _factor(text: str) -> Fraction:
+    value = Fraction(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"expected a factor above 0, found {text}")
+    return value
+
+
+def _instances(options: argparse.Namespace, folder: Path) -> list[Instance]:
     found = [instance for folder in bench_folders(options.bench) for instance in read_bench(folder)]
     if options.peers:
         found = with_peers(found, read_peers())
         if not found:
             raise InputError("no instance of these bench folders stands in peers.csv; try --bench acasxu")
     chosen = select(found, options.select, options.limit)
+    if options.widen is not None:
+        chosen = [widened(one, options.widen, folder) for one in chosen]
     return chosen if options.timeout is None else [replace(one, limit=options.timeout) for one in chosen]
 
 
-def _measure(options: argparse.Namespace) -> list[Measurement]:
+def _measure(options: argparse.Namespace, folder: Path) -> list[Measurement]:
     version = Version(engine=options.engine, threads=options.threads, falsify=not options.no_falsify)
     heading = "best peer" if options.peers else "best published"
-    plan = Plan(_instances(options), version, options.repeat, Recorder(options.out), heading)
+    plan = Plan(_instances(options, folder), version, options.repeat, Recorder(options.out), heading)
     if options.compare is not None:
         return compare(plan, replace(version, folder=_checkout(options.compare)))
     if options.scaling is not None:
@@ -92,7 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suite and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        runs = _measure(options)
+        with tempfile.TemporaryDirectory() as folder:
+            runs = _measure(options, Path(folder))
     except VerinetError as error:
         print(f"verification suite: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -98,7 +98,7 @@ class Problem:
         """Return the master problem over some columns."""
         objective = self.specification.objective
         if objective.loss in BANDS:
-            return LinearMaster(bands_of(self.y, self.weights, objective), columns, seed)
+            return LinearMaster(bands_of(self.y, self.weights, objective), columns, objective.l1, seed)
         return SmoothMaster(SMOOTH[objective.loss], self.y, self.weights, columns)
 
     def unit_columns(self, units: list[Unit]) -> Columns:

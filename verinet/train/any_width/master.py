@@ -113,23 +113,32 @@ class LinearMaster:
     bands : Bands
         Of the first points; further ones carry conditions only.
     columns : Columns
+    unit_cost : float
+        Of the variables that will be added, about.
     seed : int
     rows : PointRows or None
     """
 
-    def __init__(self, bands: Bands, columns: Columns, seed: int = 0, rows: PointRows | None = None) -> None:
+    def __init__(
+        self, bands: Bands, columns: Columns, unit_cost: float = 1.0, seed: int = 0, rows: PointRows | None = None
+    ) -> None:
         self._bands = bands
         self._columns = columns
         self._rows = rows
         self._samples = len(bands.low)
         self._programme = GrowingProgramme()
+        # In units of the cheapest variable's cost: HiGHS's tolerance of reduced costs is absolute.
+        self._scale = 1.0 / unit_cost
         self._inside = np.zeros(self._samples, dtype=np.bool_)
         self._row_of = np.full(self._samples, -1)
         self._assumed = np.zeros(self._samples)
         self._order = np.arange(self._samples)
         count = len(columns.costs)
         self._places = self._programme.add_columns(
-            columns.costs, np.where(columns.free, -np.inf, 0.0), np.full(count, np.inf), np.zeros((0, count))
+            self._scale * columns.costs,
+            np.where(columns.free, -np.inf, 0.0),
+            np.full(count, np.inf),
+            np.zeros((0, count)),
         )
         self._conditions: IntArray = np.zeros(0, dtype=np.int64)
         if rows is not None:
@@ -147,6 +156,7 @@ class LinearMaster:
         small = LinearMaster(
             Bands(bands.low[part], bands.high[part], share * bands.under[part], share * bands.over[part]),
             Columns(columns.design[part], columns.costs, columns.free),
+            1.0 / self._scale,
         )
         f = columns.design[: self._samples] @ small.solve(np.inf).values
         self._assumed = bands.state(f)
@@ -176,7 +186,7 @@ class LinearMaster:
         under, over = samples[bands.under[samples] > 0], samples[bands.over[samples] > 0]
         width = self._programme.columns
         self._programme.add_columns(
-            np.concatenate([bands.under[under], bands.over[over]]),
+            self._scale * np.concatenate([bands.under[under], bands.over[over]]),
             np.zeros(len(under) + len(over)),
             np.full(len(under) + len(over), np.inf),
             np.zeros((self._programme.rows, len(under) + len(over))),
@@ -201,7 +211,7 @@ class LinearMaster:
 
     def _recost(self) -> None:
         saved = self._outside_prices() @ self._columns.design[: self._samples]
-        self._programme.set_costs(self._places, self._columns.costs - saved)
+        self._programme.set_costs(self._places, self._scale * (self._columns.costs - saved))
 
     def add(self, columns: Columns) -> None:
         """Add structural variables."""
@@ -212,7 +222,7 @@ class LinearMaster:
         if self._rows is not None:
             block[self._conditions] = self._rows.weights @ columns.design
         places = self._programme.add_columns(
-            columns.costs - saved,
+            self._scale * (columns.costs - saved),
             np.where(columns.free, -np.inf, 0.0),
             np.full(len(columns.costs), np.inf),
             block,
@@ -227,7 +237,7 @@ class LinearMaster:
             if solved is None:
                 self._enter_more()
                 continue
-            values, duals = solved
+            values, duals = solved[0], solved[1] / self._scale
             v = values[self._places]
             f = self._columns.design @ v
             state = self._bands.state(f[: self._samples])

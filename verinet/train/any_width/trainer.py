@@ -11,6 +11,7 @@ import numpy as np
 from verinet.errors import DataError, InputError
 from verinet.numeric import FloatArray, float_down
 from verinet.program import Progress, Status
+from verinet.train.any_width.budget import counts, keep_within
 from verinet.train.any_width.family import dense_family
 from verinet.train.any_width.generation import Generation, Problem, Round, generate
 from verinet.train.any_width.pricing import Pricer, Unit
@@ -20,9 +21,17 @@ from verinet.train.objective import exact_objective
 from verinet.train.programme import Parameters
 from verinet.train.result import Method, TrainingRecord, TrainingResult
 from verinet.train.specification import AnyWidthSpecification, TrainOptions
-from verinet.verify import Deadline
+from verinet.verify import Deadline, are_kernels_ready, compile_kernels
 
 __all__ = ["UnitSum", "assemble", "conclude", "optimise", "prepare_problem", "train_any_width"]
+
+COMPILING = (
+    "compiling the search over weights, about half a minute, once for this installation; `verinet doctor --warm` does "
+    "it ahead"
+)
+
+GENERATION_SHARE = 0.5
+"""Part of the time limit for generation where units are counted afterwards."""
 
 NEGLIGIBLE = 1e-9
 """Units with output weights below this, relative to the largest, are residues of the master's solver."""
@@ -76,7 +85,15 @@ def prepare_problem(data: TrainingData, specification: AnyWidthSpecification) ->
 
 
 def assemble(problem: Problem, units: Iterable[Unit], values: FloatArray) -> UnitSum:
-    """Read the network off the values of a master's variables; equal units become one."""
+    """Read the network off the values of a master's variables; equal units become one.
+
+    Parameters
+    ----------
+    problem : Problem
+    units : iterable of Unit
+    values : ndarray, shape (variables,)
+        The constant, the skip's parts, the units' sizes.
+    """
     parts = problem.skip_parts()
     skip = np.zeros(problem.x.shape[1])
     for (feature, sign), value in zip(parts, values[1 : 1 + len(parts)], strict=True):
@@ -121,6 +138,7 @@ def train_any_width(
         See `prepare_problem`.
     """
     options = options or TrainOptions()
+    _make_ready(options)
     started = time.monotonic()
     problem = prepare_problem(data, specification)
     pricer = Pricer(problem.family, specification.monotone, options.solver, options.threads)
@@ -136,16 +154,29 @@ def optimise(
     def report(state: Round) -> None:
         options.on_progress(Progress(state.seconds, state.objective, state.bound))
 
+    deadline = Deadline(time.monotonic() + options.time_limit)
+    counting = counts(problem.specification)
     generation = generate(
         problem,
         pricer,
         options.gap_tolerance,
-        Deadline(time.monotonic() + options.time_limit),
+        deadline.within(GENERATION_SHARE * options.time_limit) if counting else deadline,
         seed=options.seed,
         start=start,
         on_round=report,
     )
-    return generation, assemble(problem, generation.units, generation.fit.values)
+    chosen = assemble(problem, generation.units, generation.fit.values)
+    if counting:
+        kept = keep_within(problem, pricer, generation, options.solver, options.threads, deadline)
+        chosen = assemble(problem, kept.units, kept.values())
+    return generation, chosen
+
+
+def _make_ready(options: TrainOptions) -> None:
+    """Compile the search over weights where that was never done: the time limit is for the training."""
+    if not are_kernels_ready("cones"):
+        options.on_notice(COMPILING)
+        compile_kernels("cones")
 
 
 def conclude(
@@ -165,7 +196,8 @@ def conclude(
     bound = float_down(generation.dual.bound)
     gap = gap_between(objective, bound)
     proven = gap <= options.gap_tolerance
-    notes = [] if proven else [f"the optimum is not proven: {generation.reason or 'the gap did not close'}"]
+    missing = "units are counted, and the bound is that of any number" if counts(specification) else "the gap is open"
+    notes = [] if proven else [f"the optimum is not proven: {generation.reason or missing}"]
     record = TrainingRecord(
         objective,
         generation.fit.objective,

@@ -1,0 +1,70 @@
+"""Questions about the Fairify networks over their whole integer domains: credit and marketing, 16 to 20 inputs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from tests.performance.verification.bench import REPOSITORY
+from verinet.io import read_onnx
+from verinet.model import (
+    Atom,
+    Domain,
+    LinearExpression,
+    Network,
+    Query,
+    Region,
+    Side,
+    Symbol,
+    VariableType,
+)
+
+__all__ = ["EXPRESSIONS", "FOLDER", "MARGIN", "NAMES", "Model", "exceeding", "read_model"]
+
+FOLDER = REPOSITORY.parent / "shared" / "bench" / "fairify"
+
+NAMES = (*(f"GC-{k}" for k in range(1, 6)), *(f"BM-{k}" for k in range(1, 9)))
+
+LOGIT = LinearExpression(((Symbol(Side.OUTPUT, 0), Fraction(1)),))
+
+EXPRESSIONS: Mapping[str, LinearExpression] = {
+    "range": LOGIT,
+    "linear": LOGIT - LinearExpression(((Symbol(Side.INPUT, 1), Fraction(1, 10)),)),
+}
+"""What is bounded: the score itself, and the score less a tenth of the second input."""
+
+MARGIN = Fraction(1, 50)
+"""How far thresholds lie from the greatest value, as a share of the range."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network with its domain.
+
+    Parameters
+    ----------
+    name : str
+    network : Network
+    domain : Domain
+        Integers throughout.
+    """
+
+    name: str
+    network: Network
+    domain: Domain
+
+
+def read_model(name: str, folder: Path = FOLDER) -> Model:
+    """Read a network of the bench folder, with the ranges of all its columns."""
+    datasets = json.loads((folder / "domains.json").read_text(encoding="utf-8"))["datasets"]
+    (columns,) = (data["columns"] for data in datasets.values() if name in data["models"])
+    ends = (tuple(Fraction(column[end]) for column in columns) for end in ("low", "high"))
+    domain = Domain(*ends, (VariableType.INTEGER,) * len(columns))
+    return Model(name, read_onnx(folder / "onnx" / f"{name}.onnx"), domain)
+
+
+def exceeding(model: Model, expression: LinearExpression, threshold: Fraction) -> Query:
+    """Ask for an input of the domain at which an expression is at least a threshold."""
+    atom = Atom(LinearExpression((), threshold) - expression)
+    return Query(model.network, (Region(model.domain, ((atom,),)),))
