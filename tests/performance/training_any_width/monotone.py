@@ -200,17 +200,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def print_tables(options: argparse.Namespace) -> bool:
-    """Measure and print; return whether every network is monotone."""
+    """Measure and print, each set with what was chosen on its inner folds; return whether every network is monotone."""
     tables = [read_table(options.data, name) for name in options.sets]
-    summary, details, good = Table(COLUMNS), [], True
+    summary, good = Table(COLUMNS), True
     print(summary.header, flush=True)
     with ProcessPoolExecutor(options.jobs) as pool:
         for table in tables:
             folds = _run_folds(pool, table)
             print(summary.line(_summary(table, folds, options.data)), flush=True)
-            details += [_detail(table, fold, result) for fold, result in enumerate(folds)]
+            print("\n".join(_detail(table, fold, result) for fold, result in enumerate(folds)), flush=True)
             good &= all(result.is_monotone and result.verified is not False for result in folds)
-    print("\nWhat was chosen on the inner folds, fold by fold\n" + "\n".join(details), flush=True)
     return good
 
 

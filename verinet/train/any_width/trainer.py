@@ -67,6 +67,11 @@ class UnitSum:
 def prepare_problem(data: TrainingData, specification: AnyWidthSpecification) -> Problem:
     """Return the problem of some data.
 
+    Parameters
+    ----------
+    data : TrainingData
+    specification : AnyWidthSpecification
+
     Raises
     ------
     InputError
