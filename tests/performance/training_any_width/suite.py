@@ -29,7 +29,7 @@ TOLERANCE, FOLD_TOLERANCE = 1e-3, 1e-2
 
 COLUMNS = Table(
     (
-        ("row", -36),
+        ("row", -37),
         ("N", 5),
         ("1% s", 7),
         ("0.1% s", 7),
