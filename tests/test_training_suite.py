@@ -9,7 +9,7 @@ import pytest
 
 from tests.performance.training_any_width.cases import Case, all_cases, select
 from tests.performance.training_any_width.command import main
-from tests.performance.training_any_width.models import fit_any_width, score
+from tests.performance.training_any_width.models import boosted, fit_any_width, fold_score, linear, perceptron, score
 from tests.performance.training_any_width.monotone import run_fold
 from tests.performance.training_any_width.tables import best_published, read_table
 from verinet.errors import InputError, MissingFileError
@@ -93,3 +93,10 @@ def test_absent_tables_are_named(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="--data"):
         read_table(tmp_path, "esl")
     assert main(["monotone", "--data", str(tmp_path), "--sets", "esl"]) == 2
+
+
+def test_the_other_models_fit_real_targets_too() -> None:
+    x = np.arange(40.0)[:, None]
+    case = Case("line", x, 2 * x[:, 0], Loss.SQUARED, 1e-3, 1)
+    for fit in (linear(case), boosted(case), perceptron(case, 3)):
+        assert fold_score(case, fit) <= 1.0

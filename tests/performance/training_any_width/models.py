@@ -122,7 +122,7 @@ def boosted(case: Case) -> Fit:
 def perceptron(case: Case, units: int) -> Fit:
     """A network of as many hidden units, by gradient descent."""
     kind = MLPClassifier if case.loss.classifies else MLPRegressor
-    return _fit_of(lambda: kind((max(units, 1),), max_iter=2000, random_state=0))
+    return _fit_of(lambda: kind(hidden_layer_sizes=(max(units, 1),), max_iter=2000, random_state=0))
 
 
 def _fit_of(make: Callable[[], object]) -> Fit:
