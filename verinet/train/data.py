@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from verinet.errors import DataError
-from verinet.numeric import FloatArray
+from verinet.numeric import FloatArray, IntArray
 
 __all__ = ["Scaling", "TrainingData"]
 
@@ -52,6 +52,8 @@ class TrainingData:
     names : tuple of str
         Of the features.
     scaling : Scaling
+    copies : ndarray of int, shape (samples,)
+        How many rows of the table each stands for.
     """
 
     x: FloatArray
@@ -59,6 +61,7 @@ class TrainingData:
     weights: FloatArray
     names: tuple[str, ...]
     scaling: Scaling
+    copies: IntArray
 
     @classmethod
     def prepare(
@@ -101,6 +104,7 @@ class TrainingData:
         _check(x, y, weights, named, classes, allow_constant or shared)
         rows, inverse = np.unique(np.column_stack([x, y]), axis=0, return_inverse=True)
         total = np.bincount(inverse.ravel(), weights=weights, minlength=len(rows))
+        copies = np.bincount(inverse.ravel(), minlength=len(rows))
         x, y = rows[:, :-1], rows[:, -1]
         offset = x.min(axis=0)
         target = (0.0, 1.0) if classes else (float(y.min()), float(np.ptp(y)))
@@ -110,7 +114,7 @@ class TrainingData:
             if not 0 < width[0] < np.inf:
                 raise DataError(f"all features together range over {width[0]:g}; they cannot be scaled alike")
         scaling = Scaling(offset, np.where(width > 0, width, 1.0), *target)
-        return cls(x, y, total / total.sum(), named, scaling)
+        return cls(x, y, total / total.sum(), named, scaling, copies)
 
     @property
     def scaled_x(self) -> FloatArray:

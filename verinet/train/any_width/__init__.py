@@ -16,6 +16,15 @@ from verinet.train.any_width.filters import (
     train_convolutional,
 )
 from verinet.train.any_width.generation import Generation, Problem, Round, generate
+from verinet.train.any_width.path import (
+    Path,
+    PathPoint,
+    PathRule,
+    Score,
+    Validation,
+    cross_validate,
+    regularisation_path,
+)
 from verinet.train.any_width.pricing import Pricer, Unit
 from verinet.train.any_width.trainer import UnitSum, assemble, gap_between, prepare_problem, train_any_width
 
@@ -26,19 +35,26 @@ __all__ = [
     "Family",
     "FilterParameters",
     "Generation",
+    "Path",
+    "PathPoint",
+    "PathRule",
     "Pooling",
     "Pricer",
     "Problem",
     "Round",
+    "Score",
     "Unit",
     "UnitSum",
+    "Validation",
     "assemble",
     "build_convolutional",
     "convolutional_family",
+    "cross_validate",
     "dense_family",
     "gap_between",
     "generate",
     "prepare_problem",
+    "regularisation_path",
     "round_filters",
     "train_any_width",
     "train_convolutional",

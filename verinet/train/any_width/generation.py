@@ -23,7 +23,7 @@ from verinet.train.dual import DualSolution
 from verinet.train.specification import AnyWidthSpecification, Skip
 from verinet.verify import Deadline
 
-__all__ = ["Generation", "Problem", "Round", "generate"]
+__all__ = ["INTERRUPTED", "Generation", "Problem", "Round", "generate"]
 
 MOST_UNITS = 60
 """Units that enter the master in one round."""
@@ -33,6 +33,9 @@ LOOSEST = 0.5
 
 SHARE_OF_GAP = 0.25
 """Of what the best unit is worth beyond its cost: how exact the next round's bounds are."""
+
+INTERRUPTED = "interrupted"
+"""The reason why column generation ended, where Ctrl-C ended it."""
 
 CUTOFF_SHARE = 0.5
 """Of the gap tolerance: units worth no more than this beyond their cost are not looked for."""
@@ -201,7 +204,7 @@ def generate(
                 reason = "the time limit was reached"
                 break
     except KeyboardInterrupt:
-        reason = "interrupted"
+        reason = INTERRUPTED
     except SolverError as error:
         reason = str(error)
     return Generation(state.units, state.fit, state.exact_dual(), state.rounds, reason)

@@ -28,9 +28,11 @@ from verinet.verify import Deadline, are_kernels_ready, compile_kernels
 __all__ = [
     "UnitSum",
     "assemble",
+    "conclude",
     "gap_between",
     "make_ready",
     "make_record",
+    "optimise",
     "prepare_problem",
     "train_any_width",
 ]
@@ -132,9 +134,8 @@ def assemble(problem: Problem, units: Iterable[Unit], values: FloatArray) -> Uni
     ----------
     problem : Problem
     units : iterable of Unit
-        Of the master's columns, in their order.
-    values : ndarray
-        Of the constant, the skip's parts, the units.
+        values : ndarray, shape (variables,)
+        The constant, the skip's parts, the units' sizes.
     """
     parts = problem.skip_parts()
     skip = np.zeros(problem.x.shape[1])
@@ -184,12 +185,20 @@ def train_any_width(
     started = time.monotonic()
     problem = prepare_problem(data, specification)
     pricer = Pricer(problem.family, specification.monotone, options.solver, options.threads)
+    generation, chosen = optimise(problem, pricer, options, start)
+    return conclude(data, problem, generation, chosen, options, started)
+
+
+def optimise(
+    problem: Problem, pricer: Pricer, options: TrainOptions, start: list[Unit] | None = None
+) -> tuple[Generation, UnitSum]:
+    """Generate units within the limits, and read the network off the last master."""
 
     def report(state: Round) -> None:
         options.on_progress(Progress(state.seconds, state.objective, state.bound))
 
-    deadline = Deadline(started + options.time_limit)
-    counting = counts(specification)
+    deadline = Deadline(time.monotonic() + options.time_limit)
+    counting = counts(problem.specification)
     generation = generate(
         problem,
         pricer,
@@ -203,7 +212,7 @@ def train_any_width(
     if counting:
         kept = keep_within(problem, pricer, generation, options.solver, options.threads, deadline)
         chosen = assemble(problem, kept.units, kept.values())
-    return conclude(data, problem, generation, chosen, options, started)
+    return generation, chosen
 
 
 def make_ready(options: TrainOptions) -> None:
