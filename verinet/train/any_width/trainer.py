@@ -134,7 +134,8 @@ def assemble(problem: Problem, units: Iterable[Unit], values: FloatArray) -> Uni
     ----------
     problem : Problem
     units : iterable of Unit
-        values : ndarray, shape (variables,)
+        Of the master's columns, in their order.
+    values : ndarray, shape (variables,)
         The constant, the skip's parts, the units' sizes.
     """
     parts = problem.skip_parts()
