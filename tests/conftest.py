@@ -18,3 +18,14 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared is absent")
     return folder
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile all kernels before workers begin: one that waits for another's compiler would look like a slow search."""
+    if hasattr(session.config, "workerinput") or session.config.option.collectonly:
+        return
+    from verinet.verify.cold_start import KERNEL_USERS, are_kernels_ready, compile_kernels
+
+    for user in KERNEL_USERS:
+        if not are_kernels_ready(user):
+            compile_kernels(user)
