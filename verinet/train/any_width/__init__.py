@@ -17,9 +17,9 @@ from verinet.train.any_width.filters import (
 )
 from verinet.train.any_width.generation import Generation, Problem, Round, generate
 from verinet.train.any_width.path import (
-    Path,
     PathPoint,
     PathRule,
+    RegularisationPath,
     Score,
     Validation,
     cross_validate,
@@ -35,12 +35,12 @@ __all__ = [
     "Family",
     "FilterParameters",
     "Generation",
-    "Path",
     "PathPoint",
     "PathRule",
     "Pooling",
     "Pricer",
     "Problem",
+    "RegularisationPath",
     "Round",
     "Score",
     "Unit",

@@ -22,7 +22,15 @@ from verinet.train.programme import predict
 from verinet.train.result import TrainingResult
 from verinet.train.specification import AnyWidthSpecification, TrainOptions
 
-__all__ = ["Path", "PathPoint", "PathRule", "Score", "Validation", "cross_validate", "regularisation_path"]
+__all__ = [
+    "PathPoint",
+    "PathRule",
+    "RegularisationPath",
+    "Score",
+    "Validation",
+    "cross_validate",
+    "regularisation_path",
+]
 
 
 class PathRule(Enum):
@@ -147,7 +155,7 @@ class PathPoint:
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class RegularisationPath:
     """A regularisation path.
 
     Parameters
@@ -176,7 +184,7 @@ def regularisation_path(
     options: TrainOptions | None = None,
     folds: int = 5,
     rule: str | PathRule = PathRule.BEST,
-) -> Path:
+) -> RegularisationPath:
     """Train at several prices of the weights and choose one by cross-validation.
 
     Parameters
@@ -195,7 +203,7 @@ def regularisation_path(
 
     Returns
     -------
-    Path
+    RegularisationPath
 
     Raises
     ------
@@ -212,7 +220,7 @@ def regularisation_path(
     for validation, step in zip(validations, trained, strict=True):
         result = conclude(data, step.problem, step.generation, step.network, options, step.started)
         points.append(PathPoint(result, _score(data, specification, _outputs(data, step.network)), validation))
-    return Path(tuple(points), choose(validations, rule), rule)
+    return RegularisationPath(tuple(points), choose(validations, rule), rule)
 
 
 def cross_validate(
