@@ -274,8 +274,8 @@ def make_dual(
     """Compute the bound of feasible prices; any smaller scale is feasible too, and a curved loss may prefer one."""
     conditions = conditions or ExactConditions()
     best = None
-    # The balance may have pushed a price over its limit by a rounding: the second scale takes it back.
-    for share in (1.0, 1 - 1e-13, 1 - 1e-10) if objective.loss in BANDS else SHARES:
+    # The balance may have pushed a price over its limit by a little: the next scale takes it back.
+    for share in (1.0, 1 - 1e-13, 1 - 1e-10, 1 - 1e-7, 1 - 1e-5) if objective.loss in BANDS else SHARES:
         factor = Fraction(scale * share)
         try:
             value = dual_value([factor * p for p in prices], y, weights, objective) + factor * conditions.value
