@@ -142,7 +142,7 @@ def optimise(
     costs: Annotated[str | None, typer.Option(help="name=price,name=up:down,...; inf: must not change.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for each question.")] = float("inf"),
     gap: Annotated[float, typer.Option(help="Gap at which to stop, absolute and relative.", min=0)] = 1e-6,
-    engine: Annotated[str, typer.Option(help="auto, branch, milp or smt.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, branch, cone, milp or smt.")] = "auto",
     solver: Annotated[str, typer.Option(help="Of the milp engine: auto, gurobi or highs.")] = "auto",
     threads: Annotated[int, typer.Option(help="Of the search and the solver; 0 means all cores.", min=0)] = 1,
     memory: Annotated[float | None, typer.Option(metavar="MIB", help="Most memory of the branch engine.")] = None,

@@ -9,6 +9,7 @@ from verinet.model import Conjunction, Region
 from verinet.solve import Z3Backend
 from verinet.verify.cold_start import are_kernels_ready
 from verinet.verify.falsify import falsify
+from verinet.verify.optimise_cone import fits_cones, optimise_with_cones
 from verinet.verify.optimise_milp import optimise_with_milp
 from verinet.verify.optimise_smt import optimise_with_smt
 from verinet.verify.search import Engine, Report, Search
@@ -27,6 +28,7 @@ def _branch_engine(search: Search) -> Report:
 
 OPTIMISERS: Mapping[str, Engine] = {
     "branch": _branch_engine,
+    "cone": optimise_with_cones,
     "milp": optimise_with_milp,
     "smt": optimise_with_smt,
 }
@@ -78,6 +80,9 @@ def _chosen(search: Search) -> tuple[str, str]:
     if search.options.engine != "auto":
         return search.options.engine, "as requested"
     problem = search.problem
+    cases = tuple(item.case for item in search.open_cases)
+    if fits_cones(problem.network, problem.domain, cases) and are_kernels_ready("cones"):
+        return "cone", "auto: one hidden layer over an L1 ball"
     moving = int(np.count_nonzero(problem.space.box[0] < problem.space.box[1]))
     unstable = problem.bounds.unstable
     if any(item.case.objective.changes for item in search.open_cases):
