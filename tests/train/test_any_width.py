@@ -395,6 +395,18 @@ def test_conditions_that_nothing_meets_are_said() -> None:
     assert any("is not met" in note for note in record.notes)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_free_skip_over_dependent_features_keeps_its_bound(seed) -> None:
+    rng = np.random.default_rng(seed)
+    kind = np.eye(3)[rng.integers(0, 3, 40)]
+    kind[:3] = np.eye(3)
+    x = np.column_stack([kind, rng.random(40), np.ones(40)])
+    y = x[:, 0] + x[:, 3] ** 2 + rng.normal(0, 0.01, 40)
+    data = TrainingData.prepare(x, y, classes=False, allow_constant=True)
+    record = train_any_width(data, AnyWidthSpecification(Objective(Loss.L1, l1=0.001), skip=Skip.FREE), USUAL).record
+    assert record.status is Status.OPTIMAL
+
+
 def test_every_table_covers_every_convex_loss() -> None:
     convex = set(Loss) - {Loss.ZERO_ONE}
     assert set(BANDS) | set(SMOOTH) == convex

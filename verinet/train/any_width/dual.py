@@ -109,7 +109,7 @@ def balance_exactly(
     Raises
     ------
     ZeroDivisionError
-        If the free columns are not independent on the priced samples.
+        If no change of the chosen prices balances the free columns.
     """
     exact = [Fraction(float(v)) for v in prices[:samples]]
     loose = np.flatnonzero(prices[:samples])
@@ -122,26 +122,33 @@ def balance_exactly(
     _, order = sla.qr(weighted.T, mode="r", pivoting=True)
     chosen = [int(n) for n in loose[order[:columns]]]
     matrix = [[Fraction(float(free[n, j])) for n in chosen] for j in range(columns)]
-    for n, change in zip(chosen, _solve_exactly(matrix, residue), strict=True):
+    for n, change in zip(chosen, _solve_exactly(matrix, residue, len(chosen)), strict=True):
         exact[n] += change
     return exact
 
 
-def _solve_exactly(matrix: list[list[Fraction]], right: list[Fraction]) -> list[Fraction]:
-    """Solve a small square system in rational arithmetic."""
-    size = len(right)
+def _solve_exactly(matrix: list[list[Fraction]], right: list[Fraction], size: int) -> list[Fraction]:
+    """Solve a small system in rational arithmetic; unknowns that dependent equations leave free are zero."""
     rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
-    for i in range(size):
-        pivot = next((k for k in range(i, size) if rows[k][i]), None)
-        if pivot is None:
-            raise ZeroDivisionError("the free columns are not independent on the priced samples")
-        rows[i], rows[pivot] = rows[pivot], rows[i]
-        rows[i] = [v / rows[i][i] for v in rows[i]]
-        for k in range(size):
-            if k != i and rows[k][i]:
-                factor = rows[k][i]
-                rows[k] = [a - factor * b for a, b in zip(rows[k], rows[i], strict=True)]
-    return [row[size] for row in rows]
+    pivots: list[int] = []
+    for column in range(size):
+        rank = len(pivots)
+        found = next((k for k in range(rank, len(rows)) if rows[k][column]), None)
+        if found is None:
+            continue
+        rows[rank], rows[found] = rows[found], rows[rank]
+        rows[rank] = [v / rows[rank][column] for v in rows[rank]]
+        for k in range(len(rows)):
+            if k != rank and rows[k][column]:
+                factor = rows[k][column]
+                rows[k] = [a - factor * b for a, b in zip(rows[k], rows[rank], strict=True)]
+        pivots.append(column)
+    if any(row[size] for row in rows[len(pivots) :]):
+        raise ZeroDivisionError("the free columns contradict each other on the priced samples")
+    solution = [Fraction(0)] * size
+    for row, column in zip(rows, pivots, strict=False):
+        solution[column] = row[size]
+    return solution
 
 
 def _band_value(prices: Sequence[Fraction], y: FloatArray, weights: FloatArray, objective: Objective) -> Fraction:

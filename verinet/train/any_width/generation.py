@@ -289,7 +289,11 @@ class _State:
         problem, best, specification = self.problem, self.best, self.problem.specification
         samples = len(problem.y)
         conditions = ExactConditions.of(problem.rows, best.multipliers, len(problem.x))
-        exact = balance_exactly(best.prices, conditions.prices, self.free, samples)
+        try:
+            exact = balance_exactly(best.prices, conditions.prices, self.free, samples)
+        except ZeroDivisionError:
+            # Zero prices prove at least that losses are not negative.
+            return DualSolution((Fraction(0),) * samples, Fraction(1), Fraction(0), 0.0, False)
         total = [*exact, *(conditions.prices[samples:] or [Fraction(0)] * (len(problem.x) - samples))]
         # Units were priced at prices next to these.
         change = np.array([float(abs(p - Fraction(float(v)))) for p, v in zip(total, best.prices, strict=True)])
