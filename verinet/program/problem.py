@@ -309,6 +309,11 @@ class ProgrammeBuilder:
         """Add a constraint by meaning."""
         self._semantic.append(constraint)
 
+    @property
+    def constraints(self) -> tuple[Semantic, ...]:
+        """The constraints by meaning so far, in the order in which they were added."""
+        return tuple(self._semantic)
+
     def exact(self, row: ExactRow) -> None:
         """Add a rational row that exact backends read beside its float relaxation."""
         self._exact.append(row)
