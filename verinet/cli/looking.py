@@ -8,7 +8,7 @@ from verinet import __version__
 from verinet.cli.exits import Exit
 from verinet.cli.output import result
 from verinet.errors import InputError, VerinetError
-from verinet.io import OperatorOutcome, inspect_onnx, read_onnx
+from verinet.io import OperatorOutcome, inspect_onnx, read_network
 from verinet.solve import backends
 
 __all__ = ["doctor", "inspect_file", "warm_up"]
@@ -27,7 +27,7 @@ def inspect_file(path: Path) -> Exit:
     if refused:
         result(f"refused: {len(refused)} of {len(reports)} operators")
         return Exit.BAD_INPUT
-    network = read_onnx(path)
+    network = read_network(path)
     result(
         f"{network.size_in} inputs, {network.size_out} outputs, {len(network.nodes)} nodes, "
         f"{network.neurons} piecewise-linear neurons; agrees with onnxruntime at random points"

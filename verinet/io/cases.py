@@ -172,7 +172,9 @@ def _limited(work: int) -> int:
     return work
 
 
-def regions(form: Form, names: Sequence[str], *, implied: bool = True) -> tuple[Region, ...]:
+def regions(
+    form: Form, names: Sequence[str], *, implied: bool = True, reach: Fraction | None = None
+) -> tuple[Region, ...]:
     """Return one region for each different input part, in the order in which they first appear.
 
     Bounds of single inputs become the box. A strict bound is kept as a condition beside the closed box, unless another
@@ -185,6 +187,8 @@ def regions(form: Form, names: Sequence[str], *, implied: bool = True) -> tuple[
         What to call each input in a sentence.
     implied : bool
         Whether a bound that is missing may follow from conditions and the bounds of other inputs.
+    reach : Fraction or None
+        If given, inputs without a bound go as far as this: the regions then hold a part of what the form describes.
 
     Returns
     -------
@@ -204,6 +208,8 @@ def regions(form: Form, names: Sequence[str], *, implied: bool = True) -> tuple[
         lower, upper = _tightest(case.inputs, size)
         if implied:
             _imply_missing(lower, upper, case.inputs)
+        if reach is not None:
+            _cap(lower, upper, reach)
         clash = _clash(lower, upper, names)
         if clash:
             empty = empty or clash
@@ -234,6 +240,15 @@ def _tightest(inputs: Iterable[Bound | Atom], size: int) -> tuple[list[Bound | N
             if bound.tighter_than(side[bound.index]):
                 side[bound.index] = bound
     return lower, upper
+
+
+def _cap(lower: list[Bound | None], upper: list[Bound | None], reach: Fraction) -> None:
+    """Give inputs without a bound one at a distance of `reach` from zero, or from their other bound."""
+    for i, (low, high) in enumerate(zip(lower, upper, strict=True)):
+        if low is None:
+            lower[i] = Bound(i, False, min(-reach, high.value - reach) if high is not None else -reach, strict=False)
+        if high is None:
+            upper[i] = Bound(i, True, max(reach, low.value + reach) if low is not None else reach, strict=False)
 
 
 def _imply_missing(lower: list[Bound | None], upper: list[Bound | None], inputs: Iterable[Bound | Atom]) -> None:

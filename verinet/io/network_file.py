@@ -226,6 +226,6 @@ def _type_names(file: OnnxFile) -> dict[str, str]:
 def _type_name(number: int) -> str:
     from onnx import TensorProto
 
-    name = str(TensorProto.DataType.Name(number)) if number in TensorProto.DataType.values() else ""
-    other = {"FLOAT": "float32", "DOUBLE": "float64", "UNDEFINED": ""}
-    return other[name] if name in other else name.lower()
+    known: dict[int, str] = {value: name.lower() for name, value in TensorProto.DataType.items()}
+    name = known.get(number, "undefined")
+    return {"float": "float32", "double": "float64", "undefined": ""}.get(name, name)

@@ -11,7 +11,7 @@ from verinet.errors import FileFormatError
 from verinet.io.names import quoted
 from verinet.io.s_expressions import Group, Source
 from verinet.io.vnnlib_formula import COMPARISON_SIGNS
-from verinet.model import Arithmetic, Symbol
+from verinet.model import Arithmetic, Side, Symbol
 
 __all__ = ["arithmetic_of", "check_types"]
 
@@ -112,4 +112,6 @@ def _is_plain_comparison(comparison: Group, symbols: Mapping[str, Symbol]) -> bo
                 return False
             names += found
             literals += not found
-    return len(set(names)) == len(names) and literals <= 1
+    # A multiple of a single input would turn into a bound, from which the multiplication can no longer be seen.
+    is_bound = len(names) == 1 and symbols[names[0]].side is Side.INPUT
+    return len(set(names)) == len(names) and literals <= 1 and not is_bound

@@ -39,6 +39,10 @@ ANSWERED_TYPES = (REAL, "float32", "float64")
 """The element types that a question may be about."""
 
 
+REACH = Fraction(1000)
+"""How far counterexamples are looked for along an input without bounds."""
+
+
 @dataclass(frozen=True)
 class NamedPath:
     """A model file as the command line names it.
@@ -67,12 +71,15 @@ class BoundQuery:
         One for each declared network.
     identification : Identification
         From the entries of all declared inputs to the inputs of the query's network.
+    is_whole : bool
+        Whether the query covers all inputs; without bounds on them it covers a part, and only ``sat`` can be said.
     """
 
     declared: VnnlibQuery
     query: Query
     files: tuple[NetworkFile, ...]
     identification: Identification
+    is_whole: bool = True
 
     @property
     def is_comparison(self) -> bool:
@@ -144,7 +151,7 @@ def bind(declared: VnnlibQuery, paths: Sequence[NamedPath]) -> BoundQuery:
     for network, file in zip(declared.networks, files, strict=True):
         defaults |= _check_interface(declared, network, file)
     names = declared.entries(Side.INPUT)
-    found = _regions(declared, names, _fixed(declared, defaults))
+    found, is_whole = _regions(declared, names, _fixed(declared, defaults))
     if declared.is_real or declared.arithmetic is Arithmetic.DIRECT:
         identification = identify_equal_inputs(found, len(names))
     else:
@@ -156,7 +163,7 @@ def bind(declared: VnnlibQuery, paths: Sequence[NamedPath]) -> BoundQuery:
     ]
     is_plain = len(parts) == 1 and parts[0][1] == list(range(identification.size))
     whole = parts[0][0] if is_plain else composed_network(parts, identification.size)
-    return BoundQuery(declared, Query(whole, identification.regions), files, identification)
+    return BoundQuery(declared, Query(whole, identification.regions), files, identification, is_whole)
 
 
 def _check_types(declared: VnnlibQuery) -> None:
@@ -292,13 +299,15 @@ def _fixed(declared: VnnlibQuery, defaults: Mapping[str, TensorInterface]) -> li
     return forms
 
 
-def _regions(declared: VnnlibQuery, names: Sequence[str], fixed: Sequence[Form]) -> tuple[Region, ...]:
-    """Return the query's regions; none if no input meets the assertions."""
+def _regions(declared: VnnlibQuery, names: Sequence[str], fixed: Sequence[Form]) -> tuple[tuple[Region, ...], bool]:
+    """Return the query's regions, none if no input meets the assertions; and whether they are all of it."""
+    form = conjunction([declared.form, *fixed])
+    # What a condition with arithmetic implies for exact numbers, it may miss once rounded.
+    implied = declared.is_real or declared.arithmetic is Arithmetic.DIRECT
     try:
-        # What a condition with arithmetic implies for exact numbers, it may miss once rounded.
-        may_imply = declared.is_real or declared.arithmetic is Arithmetic.DIRECT
-        return regions(conjunction([declared.form, *fixed]), names, implied=may_imply)
+        return regions(form, names, implied=implied), True
     except EmptyDomainError:
-        return ()
-    except PropertyError as error:
-        raise PropertyError(f"{declared.file}: {error}") from None
+        return (), True
+    except PropertyError:
+        # An input has no bound. Counterexamples may still be found.
+        return regions(form, names, implied=implied, reach=REACH), False

@@ -23,7 +23,7 @@ class Arithmetic(IntEnum):
 
     PLAIN = 1
     """Each is a sum of multiples that names every entry once and adds one literal at most: its coefficients bound what
-    is rounded."""
+    is rounded. A bound on a single input is written as for `DIRECT`."""
 
     OTHER = 2
     """Terms were added up or cancelled while the question was read."""

@@ -85,7 +85,7 @@ def verify_float_query(question: FloatQuestion, options: VerifyOptions) -> Verdi
     if exact.answer is Answer.UNKNOWN:
         return exact
     if exact.answer is Answer.VIOLATED:
-        return _confirmed(question, exact, options) or _second_try(question, options)
+        return _confirmed(question, exact, options) or _second_try(question, exact, options)
     if question.arithmetic is Arithmetic.OTHER:
         return _undecided(exact, f"the comparisons hold arithmetic of which no bound on {name} rounding is known")
     if question.spelled_out is None:
@@ -110,7 +110,7 @@ def _undecided(verdict: Verdict, reason: str) -> Verdict:
     return Verdict(Answer.UNKNOWN, engine=verdict.engine, seconds=verdict.seconds, reason=f"{reason}; {remedy}")
 
 
-def _second_try(question: FloatQuestion, options: VerifyOptions) -> Verdict:
+def _second_try(question: FloatQuestion, exact: Verdict, options: VerifyOptions) -> Verdict:
     """Look for a counterexample that rounding cannot undo."""
     tighter = None
     if question.spelled_out is not None and question.arithmetic is not Arithmetic.OTHER:
@@ -123,7 +123,7 @@ def _second_try(question: FloatQuestion, options: VerifyOptions) -> Verdict:
     reason = (
         f"exact real numbers have a counterexample, but none was found that {question.kind.name} evaluation confirms"
     )
-    return _undecided(Verdict(Answer.UNKNOWN), reason)
+    return _undecided(exact, reason)
 
 
 # Counterexamples
@@ -169,8 +169,9 @@ def _violates_rounded(question: FloatQuestion, point: Sequence[Fraction], output
     """Decide whether a point is a counterexample however its comparisons are rounded."""
 
     def holds(atom: Atom) -> bool:
-        size = _mass(atom.expression, [abs(v) for v in point], [abs(v) for v in outputs])
-        slack = _own_slack(question, atom.expression, size)
+        parts = [abs(v) for v in _parts(atom.expression, point, outputs)]
+        is_exact = _is_written_exactly(question, atom.expression) and _sums_exactly(question, parts)
+        slack = Fraction(0) if is_exact else _own_slack(question, atom.expression, sum(parts))
         return _moved(atom, -slack).holds(point, outputs)
 
     for region in question.query.regions:
@@ -219,10 +220,6 @@ def _moved_box(question: FloatQuestion, domain: Domain, sign: int) -> Box | None
 
 def _literal_slack(question: FloatQuestion, value: Fraction) -> Fraction:
     """Return how far a bound on one entry may be from the number it is written as."""
-    if question.arithmetic is not Arithmetic.DIRECT:
-        return (
-            _relative(question, SPARE_ROUNDINGS) * abs(value) + 2 * Fraction(question.kind.smallest) * SPARE_ROUNDINGS
-        )
     if question.kind.name == "float64":
         return abs(Fraction(float(value)) - value)
     with np.errstate(over="ignore"):
@@ -231,12 +228,12 @@ def _literal_slack(question: FloatQuestion, value: Fraction) -> Fraction:
     return abs(Fraction(nearest) - value) if np.isfinite(nearest) else abs(value)
 
 
-def _rounding_slack(question: FloatQuestion, roundings: int, size: Fraction) -> Fraction:
+def _rounding_slack(question: FloatQuestion, roundings: int, size: Fraction | int) -> Fraction:
     kind = question.kind
     return Fraction(kind.relative(roundings)) * size + 2 * roundings * Fraction(kind.smallest)
 
 
-def _own_slack(question: FloatQuestion, expression: LinearExpression, size: Fraction) -> Fraction:
+def _own_slack(question: FloatQuestion, expression: LinearExpression, size: Fraction | int) -> Fraction:
     """Return how far rounding may move the two sides of a comparison against each other.
 
     Parameters
@@ -247,16 +244,31 @@ def _own_slack(question: FloatQuestion, expression: LinearExpression, size: Frac
     size : Fraction
         Sum of the absolute values of its terms.
     """
-    if question.arithmetic is Arithmetic.DIRECT:
+    terms = expression.terms
+    if all(abs(c) == 1 for _, c in terms) and (len(terms) == 1 or (len(terms) == 2 and not expression.constant)):
         # An entry against an entry, or against a literal that may have to be rounded.
         return _literal_slack(question, expression.constant) if expression.constant else Fraction(0)
     roundings = 2 * len(expression.terms) + SPARE_ROUNDINGS
     return _rounding_slack(question, roundings, size)
 
 
-def _mass(expression: LinearExpression, inputs: Sequence[Fraction], outputs: Sequence[Fraction]) -> Fraction:
-    sizes = {Side.INPUT: inputs, Side.OUTPUT: outputs}
-    return sum((abs(c) * sizes[s.side][s.index] for s, c in expression.terms), abs(expression.constant))
+def _parts(expression: LinearExpression, inputs: Sequence[Fraction], outputs: Sequence[Fraction]) -> list[Fraction]:
+    """Return the terms of an expression at a point, and its constant."""
+    sides = {Side.INPUT: inputs, Side.OUTPUT: outputs}
+    return [*(c * sides[s.side][s.index] for s, c in expression.terms), expression.constant]
+
+
+def _is_written_exactly(question: FloatQuestion, expression: LinearExpression) -> bool:
+    """Decide whether the type holds every literal."""
+    return not any(_literal_slack(question, v) for v in (expression.constant, *(c for _, c in expression.terms)))
+
+
+def _sums_exactly(question: FloatQuestion, parts: Sequence[Fraction]) -> bool:
+    """Decide whether numbers can be added in any order without rounding: as whole multiples of one power of two."""
+    denominator = max(part.denominator for part in parts)
+    is_dyadic = all(part.denominator & (part.denominator - 1) == 0 for part in parts)
+    fits = sum(parts) * denominator * Fraction(question.kind.unit) <= 1
+    return is_dyadic and fits and denominator * Fraction(question.kind.smallest) <= 1
 
 
 def _moved(atom: Atom, slack: Fraction) -> Atom:
@@ -281,7 +293,8 @@ class _Shift:
     def _one(self, atom: Atom) -> Atom:
         terms = atom.expression.terms
         slack = sum((abs(c) * self._errors[s.index] for s, c in terms if s.side is Side.OUTPUT), Fraction(0))
-        slack += _own_slack(self._question, atom.expression, _mass(atom.expression, self._inputs, self._outputs))
+        size = sum(abs(part) for part in _parts(atom.expression, self._inputs, self._outputs))
+        slack += _own_slack(self._question, atom.expression, size)
         return _moved(atom, self._sign * slack)
 
 
