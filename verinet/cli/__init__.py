@@ -225,6 +225,23 @@ def optimise(
 
 
 @app.command()
+def export(
+    property_file: Annotated[Path, typer.Argument(metavar="PROPERTY", help=PROPERTY_HELP)],
+    network: Annotated[list[str], typer.Option("--network", help=NETWORK_HELP)],
+    out: Out = Path("verinet-export"),
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="One property of a .toml file.")] = None,
+) -> None:
+    """Write the questions of a property file as VNN-LIB 2, one file each."""
+
+    def run() -> Exit:
+        from verinet.cli.exporting import export_file
+
+        return export_file(property_file, _named_paths(network), only, out)
+
+    _finish(run)
+
+
+@app.command()
 @app.command(name="capabilities", hidden=True)
 def supports(
     context: typer.Context,

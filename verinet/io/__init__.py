@@ -5,7 +5,7 @@ written under a temporary name and renamed, so that nothing half-written is ever
 """
 
 from verinet.io.files import read_bytes, write_atomically
-from verinet.io.network_file import read_network, replay_of
+from verinet.io.network_file import read_network, replay_of, tensor_shapes
 from verinet.io.onnx_reader import OperatorReport, inspect_onnx, read_onnx
 from verinet.io.onnx_reader import Outcome as OperatorOutcome
 from verinet.io.onnx_replay import Replayer, replay
@@ -18,6 +18,7 @@ from verinet.io.training_file import TrainingFile, read_training_file, training_
 from verinet.io.vnnlib import VnnlibProperty, read_vnnlib
 from verinet.io.vnnlib_assignment import format_declared_assignment, write_declared_assignment
 from verinet.io.vnnlib_binding import BoundQuery, NamedPath, bind
+from verinet.io.vnnlib_export import format_query
 from verinet.io.vnnlib_query import VnnlibQuery
 from verinet.io.vnnlib_writer import format_assignment, write_vnnlib
 
@@ -34,6 +35,7 @@ __all__ = [
     "bind",
     "format_assignment",
     "format_declared_assignment",
+    "format_query",
     "inspect_onnx",
     "property_schema",
     "read_bytes",
@@ -45,6 +47,7 @@ __all__ = [
     "read_vnnlib",
     "replay",
     "replay_of",
+    "tensor_shapes",
     "training_schema",
     "write_atomically",
     "write_declared_assignment",

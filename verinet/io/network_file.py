@@ -22,7 +22,7 @@ from verinet.model import Network
 if TYPE_CHECKING:
     pass
 
-__all__ = ["NetworkFile", "TensorInterface", "read_network", "read_network_file", "replay_of"]
+__all__ = ["NetworkFile", "TensorInterface", "read_network", "read_network_file", "replay_of", "tensor_shapes"]
 
 Runtime = Callable[[Sequence[float]], NDArray[Any]]
 
@@ -81,6 +81,15 @@ def is_nnet(path: str | os.PathLike[str]) -> bool:
 def read_network(path: str | os.PathLike[str]) -> Network:
     """Read a network from an ONNX or NNet file.
 
+    Parameters
+    ----------
+    path : path-like
+        ``.nnet``, compressed or not, is NNet; everything else ONNX.
+
+    Returns
+    -------
+    Network
+
     Raises
     ------
     InputError
@@ -90,7 +99,17 @@ def read_network(path: str | os.PathLike[str]) -> Network:
 
 
 def replay_of(path: str | os.PathLike[str]) -> Runtime | None:
-    """Return what evaluates a file in its own float type; the runtime starts when first needed. None for NNet."""
+    """Return what evaluates a file in its own float type; the runtime starts when first needed.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    callable or None
+        None for NNet, which has no runtime.
+    """
     return None if is_nnet(path) else _deferred(path)
 
 
@@ -103,6 +122,23 @@ def _deferred(source: str | os.PathLike[str] | OnnxFile) -> Runtime:
         return np.asarray(started[0](inputs))
 
     return run
+
+
+def tensor_shapes(path: str | os.PathLike[str]) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
+    """Return the shapes of a file's inputs and outputs, as the file has them.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    inputs, outputs : tuple of tuple of int
+        Of outputs whose batch axis the file leaves open, without that axis.
+    """
+    file = read_network_file(path)
+    inputs = [tensor for tensor in file.inputs if tensor.default is None]
+    return tuple(t.shape for t in inputs), tuple(t.shape for t in file.outputs)
 
 
 def read_network_file(path: str | os.PathLike[str], hidden: Sequence[str] = ()) -> NetworkFile:
@@ -140,7 +176,7 @@ def _read_onnx(path: Path, hidden: Sequence[str]) -> NetworkFile:
     network = read_onnx(shown)
     types = _type_names(shown)
     results = tuple(
-        TensorInterface(value.name, network.by_name[node].shape, types[value.name])
+        TensorInterface(value.name, _shape_of(value, network.by_name[node].shape), types[value.name])
         for value, node in zip(shown.graph.output, network.outputs, strict=True)
     )
     defaults = {t.name: shown.constants[t.name] for t in shown.graph.initializer}
@@ -153,6 +189,13 @@ def _read_onnx(path: Path, hidden: Sequence[str]) -> NetworkFile:
     return NetworkFile(
         path, network, spelled_out, tuple(inputs), results[: len(hidden)], results[len(hidden) :], _deferred(shown)
     )
+
+
+def _shape_of(value: Any, read: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that the file declares for a value, if it is the one that was read but for axes of size one."""
+    dims = value.type.tensor_type.shape.dim
+    declared = tuple(dim.dim_value if dim.dim_value > 0 else 1 for dim in dims)
+    return declared if dims and [d for d in declared if d != 1] == [d for d in read if d != 1] else read
 
 
 def _is_rounding_bounded(file: OnnxFile, network: Network) -> bool:
@@ -195,7 +238,7 @@ def _value_of(file: OnnxFile, name: str) -> str:
     values = [result for node in file.graph.node for result in node.output if result]
     values += [declared.name for declared in file.inputs]
     named = [result for node in file.graph.node if node.name == name for result in node.output if result]
-    found = dict.fromkeys([*(value for value in values if value == name), *named])
+    found: dict[str, None] = dict.fromkeys([*(value for value in values if value == name), *named])
     if not found:
         names = [node.name for node in file.graph.node if node.name]
         raise _missing(file.path, name, [*dict.fromkeys([*names, *values])])

@@ -62,6 +62,14 @@ def write_declared_assignment(
 ) -> None:
     """Write a counterexample as a folder of ``NAME.pb``, one ONNX tensor a variable; ``real`` ones as float64.
 
+    Parameters
+    ----------
+    folder : path-like
+        Made if it does not exist.
+    declared : VnnlibQuery
+    inputs, outputs : sequence of Fraction
+        See `format_declared_assignment`.
+
     Raises
     ------
     MissingFileError
