@@ -68,7 +68,8 @@ def test_the_verdict_comes_first_then_every_variable(tmp_path, network, capsys, 
 
 
 @pytest.mark.parametrize(
-    ("threshold", "word"), [("0.5", "sat"), ("1.0", "unsat"), ("1.01", "unsat"), ("0.9999999", "sat"), ("0.99999999", "unknown")]
+    ("threshold", "word"),
+    [("0.5", "sat"), ("1.0", "unsat"), ("1.01", "unsat"), ("0.9999999", "sat"), ("0.99999999", "unknown")],
 )
 def test_float32_is_answered_with_what_it_computes(tmp_path, network, capsys, threshold, word):
     text = QUERY.format(type="float32", threshold=threshold)
@@ -201,7 +202,9 @@ def model_with_hidden_node(path: Path, *, default: bool = False) -> Path:
     nodes = [helper.make_node("Relu", ["x"], ["h"], name="hidden node (1)"), helper.make_node("Sub", ["h", "b"], ["y"])]
     tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "b", "y")]
     constants = [numpy_helper.from_array(np.array([0.5], dtype=np.float32), "b")] if default else []
-    graph = helper.make_graph(nodes, "g", tensors[:2] if not default else [tensors[0], tensors[1]], tensors[2:], constants)
+    graph = helper.make_graph(
+        nodes, "g", tensors[:2] if not default else [tensors[0], tensors[1]], tensors[2:], constants
+    )
     graph_model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     path.write_bytes(graph_model.SerializeToString())
     return path

@@ -151,7 +151,18 @@ def test_the_suites_own_runner_drives_our_command(tmp_path):
     solver.write_text(f'#!/bin/sh\nexec {sys.executable} -m verinet "$@"\n')
     solver.chmod(0o755)
     root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-W", "ignore", "-m", "vnntest", "run", "--solver", str(solver), "--test", "network_equal"]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "vnntest",
+        "run",
+        "--solver",
+        str(solver),
+        "--test",
+        "network_equal",
+    ]
     done = subprocess.run(
         [*command, "--timeout", "60"], cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(root)}
     )
