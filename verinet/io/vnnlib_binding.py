@@ -88,7 +88,7 @@ class BoundQuery:
 
     def given(self, entries: Sequence[Fraction], position: int) -> list[Fraction]:
         """Return what one network takes of the entries of all declared inputs, in the order of its file."""
-        return [entries[i] for i in self._columns[position]]
+        return [entries[i] for i in self.columns[position]]
 
     def replay(self, point: Sequence[Fraction]) -> FloatArray | None:
         """Evaluate all model files in their own float type; None if one has no runtime.
@@ -113,7 +113,8 @@ class BoundQuery:
         return np.concatenate(found)
 
     @cached_property
-    def _columns(self) -> tuple[tuple[int, ...], ...]:
+    def columns(self) -> tuple[tuple[int, ...], ...]:
+        """For each network: which entries of all declared inputs its file takes."""
         return _input_columns(self.declared)
 
     def spelled_out(self) -> Network | None:
@@ -121,7 +122,7 @@ class BoundQuery:
         networks = [file.spelled_out for file in self.files]
         parts = [
             (network, [self.identification.columns[i] for i in columns])
-            for network, columns in zip(networks, self._columns, strict=True)
+            for network, columns in zip(networks, self.columns, strict=True)
             if network is not None
         ]
         return composed_network(parts, self.identification.size) if len(parts) == len(networks) else None

@@ -178,7 +178,8 @@ def verify_query(
 def _derivative_decides(network: Network, domain: Domain, prop: Monotone) -> bool:
     lower, upper = derivative_range(bound_network(network, InputSet.of(domain)), prop.output)
     moved = list(prop.inputs)
-    return bool(lower[moved].sum() >= 0 if prop.increasing else upper[moved].sum() <= 0)
+    # Each input may rise by an amount of its own, so no derivative makes up for another one.
+    return bool((lower[moved] >= 0).all() if prop.increasing else (upper[moved] <= 0).all())
 
 
 def _unstable(task: _Task) -> int:
