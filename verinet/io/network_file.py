@@ -22,7 +22,15 @@ from verinet.model import Network
 if TYPE_CHECKING:
     pass
 
-__all__ = ["NetworkFile", "TensorInterface", "read_network", "read_network_file", "replay_of", "tensor_shapes"]
+__all__ = [
+    "NetworkFile",
+    "TensorInterface",
+    "is_nnet",
+    "read_network",
+    "read_network_file",
+    "replay_of",
+    "tensor_shapes",
+]
 
 Runtime = Callable[[Sequence[float]], NDArray[Any]]
 
