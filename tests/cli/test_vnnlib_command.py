@@ -356,3 +356,18 @@ norm = "l1"
     code, lines, err = ask(capsys, "export", paths[0], "--network", network, "--out", tmp_path / "out")
     assert (code, lines) == (2, [])
     assert "already" in err
+
+
+@pytest.mark.parametrize(("type_", "code"), [("real", 0), ("float32", 2)])
+def test_bounds_that_float32_may_not_tell_apart_are_no_contradiction(tmp_path, network, capsys, type_, code):
+    text = QUERY.format(type=type_, threshold="0.0") + "(assert (<= X[0] 0.1))(assert (>= X[0] 0.1000000001))"
+    found, lines, err = ask(capsys, "verify", write(tmp_path / "q.vnnlib", text), "--network", f"f={network}")
+    assert (found, lines) == (code, ["unsat"] if code == 0 else [])
+    assert ("tell them apart" in err) is (code == 2)
+
+
+def test_equal_inputs_of_float32_with_bounds_that_round_together_are_left_open(tmp_path, network, capsys):
+    text = COPIES.format(relation=">=").replace("real", "float32").replace("(<= X1[0] X2[0])", "(== X1[0] X2[0])")
+    text += "(assert (<= X1[0] 0.1))(assert (>= X2[0] 0.1000000001))"
+    code, lines, _ = ask(capsys, "verify", write(tmp_path / "q.vnnlib", text), "--network", f"f={network}")
+    assert (code, lines) == (0, ["unknown"])

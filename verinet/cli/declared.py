@@ -31,11 +31,19 @@ class DeclaredQuestion:
 
     def judge(self, options: VerifyOptions) -> Verdict:
         """Answer the query: about exact numbers if it says ``real``, else about what its float type computes."""
-        verdict = self._judged(options)
+        verdict = self._declared_inputs(self._judged(options))
         if self.bound.is_whole or verdict.answer in (Answer.VIOLATED, Answer.UNKNOWN):
             return verdict
         reason = "no counterexample was found near zero, and inputs without bounds allow no proof; assert their bounds"
         return Verdict(Answer.UNKNOWN, engine=verdict.engine, seconds=verdict.seconds, reason=reason)
+
+    def _declared_inputs(self, verdict: Verdict) -> Verdict:
+        """Return the verdict with the counterexample's inputs as they are declared."""
+        if verdict.witness is None:
+            return verdict
+        (point,) = verdict.witness.points
+        whole = replace(point, inputs=self.bound.identification.invert(point.inputs))
+        return replace(verdict, witness=replace(verdict.witness, points=(whole,)))
 
     def _judged(self, options: VerifyOptions) -> Verdict:
         bound = self.bound
@@ -84,7 +92,7 @@ class DeclaredQuestion:
         if not self.bound.declared.is_real and point.replayed is not None:
             # A query about a float type is answered with what that type computes.
             outputs = tuple(Fraction(value) for value in point.replayed)
-        return self.bound.identification.invert(point.inputs), outputs
+        return point.inputs, outputs
 
     def _replay(self, point: Sequence[Fraction]) -> FloatArray:
         values = self.bound.replay(point)

@@ -173,7 +173,12 @@ def _limited(work: int) -> int:
 
 
 def regions(
-    form: Form, names: Sequence[str], *, implied: bool = True, reach: Fraction | None = None
+    form: Form,
+    names: Sequence[str],
+    *,
+    implied: bool = True,
+    reach: Fraction | None = None,
+    tolerance: Fraction = Fraction(0),
 ) -> tuple[Region, ...]:
     """Return one region for each different input part, in the order in which they first appear.
 
@@ -189,6 +194,8 @@ def regions(
         Whether a bound that is missing may follow from conditions and the bounds of other inputs.
     reach : Fraction or None
         If given, inputs without a bound go as far as this: the regions then hold a part of what the form describes.
+    tolerance : Fraction
+        Relative distance up to which bounds that cross are refused, for what rounding might make of them.
 
     Returns
     -------
@@ -210,7 +217,7 @@ def regions(
             _imply_missing(lower, upper, case.inputs)
         if reach is not None:
             _cap(lower, upper, reach)
-        clash = _clash(lower, upper, names)
+        clash = _clash(lower, upper, names, tolerance)
         if clash:
             empty = empty or clash
             continue
@@ -285,17 +292,25 @@ def _implied(atom: Atom, symbol: Symbol, lower: list[Bound | None], upper: list[
     return checked(-total / own)
 
 
-def _clash(lower: list[Bound | None], upper: list[Bound | None], names: Sequence[str]) -> str:
+def _clash(lower: list[Bound | None], upper: list[Bound | None], names: Sequence[str], tolerance: Fraction) -> str:
     """Say which input's bounds leave it no value; empty if there is none."""
+    narrow = ""
     for name, low, high in zip(names, lower, upper, strict=True):
         if low is None or high is None:
             continue
         strict = low.strict or high.strict
-        if low.value > high.value or (strict and low.value == high.value):
+        if 0 < low.value - high.value <= tolerance * (abs(low.value) + abs(high.value)):
+            narrow = name
+        elif low.value > high.value or (strict and low.value == high.value):
             return (
                 f"the input box is empty: {name} has lower bound {approximate(low.value)} and upper bound "
                 f"{approximate(high.value)}{' with a strict inequality' if strict else ''}; check its assertions"
             )
+    if narrow:
+        raise PropertyError(
+            f"input {narrow} has a lower bound so little above its upper bound that a float type may not tell them "
+            "apart; correct its assertions, or declare every variable real"
+        )
     return ""
 
 

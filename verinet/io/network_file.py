@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,21 +65,25 @@ class NetworkFile:
     path : Path
     network : Network
         Its outputs are the hidden nodes asked for, then the file's outputs.
-    spelled_out : Network or None
-        The same, with nodes of its own for each operator of the file; None where a bound on the file's rounding cannot
-        be had from it.
     inputs, hidden, outputs : tuple of TensorInterface
     runtime : callable or None
         Evaluates the file in its own float type, with the hidden nodes; None for a format without a runtime.
+    source : OnnxFile or None
+        What a bound on the rounding of the file's own arithmetic can be had from; None where there is none.
     """
 
     path: Path
     network: Network
-    spelled_out: Network | None
     inputs: tuple[TensorInterface, ...]
     hidden: tuple[TensorInterface, ...]
     outputs: tuple[TensorInterface, ...]
     runtime: Runtime | None
+    source: OnnxFile | None = None
+
+    @cached_property
+    def spelled_out(self) -> Network | None:
+        """The network with nodes of its own for each operator of the file; None where its rounding has no bound."""
+        return None if self.source is None else read_onnx(self.source, check=False, folded=False)
 
 
 def is_nnet(path: str | os.PathLike[str]) -> bool:
@@ -175,7 +180,7 @@ def _read_nnet(path: Path, hidden: Sequence[str]) -> NetworkFile:
     exposed = Network(network.nodes, (*hidden, *network.outputs), network.notes)
     inside = tuple(tensors[name] for name in hidden)
     outputs = tuple(tensors[name] for name in network.outputs)
-    return NetworkFile(path, exposed, None, (tensors[network.inputs[0]],), inside, outputs, None)
+    return NetworkFile(path, exposed, (tensors[network.inputs[0]],), inside, outputs, None)
 
 
 def _read_onnx(path: Path, hidden: Sequence[str]) -> NetworkFile:
@@ -193,9 +198,14 @@ def _read_onnx(path: Path, hidden: Sequence[str]) -> NetworkFile:
         for value in shown.graph.input
         if value.name in defaults and value.type.tensor_type.elem_type in float_types()
     ]
-    spelled_out = read_onnx(shown, check=False, folded=False) if _is_rounding_bounded(shown, network) else None
     return NetworkFile(
-        path, network, spelled_out, tuple(inputs), results[: len(hidden)], results[len(hidden) :], _deferred(shown)
+        path,
+        network,
+        tuple(inputs),
+        results[: len(hidden)],
+        results[len(hidden) :],
+        _deferred(shown),
+        shown if _is_rounding_bounded(shown, network) else None,
     )
 
 

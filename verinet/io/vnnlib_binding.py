@@ -43,6 +43,10 @@ REACH = Fraction(1000)
 """How far counterexamples are looked for along an input without bounds."""
 
 
+ROUNDING = Fraction(1, 2**20)
+"""More than the relative distance of a literal from its float32."""
+
+
 @dataclass(frozen=True)
 class NamedPath:
     """A model file as the command line names it.
@@ -153,11 +157,7 @@ def bind(declared: VnnlibQuery, paths: Sequence[NamedPath]) -> BoundQuery:
         defaults |= _check_interface(declared, network, file)
     names = declared.entries(Side.INPUT)
     found, is_whole = _regions(declared, names, _fixed(declared, defaults))
-    if declared.is_real or declared.arithmetic is Arithmetic.DIRECT:
-        identification = identify_equal_inputs(found, len(names))
-    else:
-        # Products that are equal once rounded are no reason for equal factors.
-        identification = Identification(found, tuple(range(len(names))), len(names))
+    identification = _identification(declared, found, len(names))
     parts: list[tuple[Network, list[int]]] = [
         (file.network, [identification.columns[i] for i in columns])
         for file, columns in zip(files, _input_columns(declared), strict=True)
@@ -165,6 +165,17 @@ def bind(declared: VnnlibQuery, paths: Sequence[NamedPath]) -> BoundQuery:
     is_plain = len(parts) == 1 and parts[0][1] == list(range(identification.size))
     whole = parts[0][0] if is_plain else composed_network(parts, identification.size)
     return BoundQuery(declared, Query(whole, identification.regions), files, identification, is_whole)
+
+
+def _identification(declared: VnnlibQuery, found: tuple[Region, ...], size: int) -> Identification:
+    """Make one input of equal ones where that holds for the declared type too."""
+    identification = identify_equal_inputs(found, size)
+    if declared.is_real:
+        return identification
+    # Products that are equal once rounded are no reason for equal factors, and bounds that cross may round to one.
+    if declared.arithmetic is Arithmetic.DIRECT and len(identification.regions) == len(found):
+        return identification
+    return Identification(found, tuple(range(size)), size)
 
 
 def _check_types(declared: VnnlibQuery) -> None:
@@ -302,13 +313,14 @@ def _fixed(declared: VnnlibQuery, defaults: Mapping[str, TensorInterface]) -> li
 
 def _regions(declared: VnnlibQuery, names: Sequence[str], fixed: Sequence[Form]) -> tuple[tuple[Region, ...], bool]:
     """Return the query's regions, none if no input meets the assertions; and whether they are all of it."""
-    form = conjunction([declared.form, *fixed])
     # What a condition with arithmetic implies for exact numbers, it may miss once rounded.
     implied = declared.is_real or declared.arithmetic is Arithmetic.DIRECT
+    tolerance = Fraction(0) if declared.is_real else ROUNDING
+    form = conjunction([declared.form, *fixed])
     try:
-        return regions(form, names, implied=implied), True
+        return regions(form, names, implied=implied, tolerance=tolerance), True
     except EmptyDomainError:
         return (), True
     except PropertyError:
         # An input has no bound. Counterexamples may still be found.
-        return regions(form, names, implied=implied, reach=REACH), False
+        return regions(form, names, implied=implied, reach=REACH, tolerance=tolerance), False

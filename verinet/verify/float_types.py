@@ -172,15 +172,25 @@ def _violates_rounded(question: FloatQuestion, point: Sequence[Fraction], output
         parts = [abs(v) for v in _parts(atom.expression, point, outputs)]
         is_exact = _is_written_exactly(question, atom.expression) and _sums_exactly(question, parts)
         slack = Fraction(0) if is_exact else _own_slack(question, atom.expression, sum(parts))
-        return _moved(atom, -slack).holds(point, outputs)
+        moved = _moved(atom, -slack)
+        return replace(moved, strict=moved.strict or slack > 0).holds(point, outputs)
+
+    def lies_within(domain: Domain) -> bool:
+        ends = zip(domain.lower, point, domain.upper, strict=True)
+        return all(_is_beyond(question, v, low, 1) and _is_beyond(question, v, high, -1) for low, v, high in ends)
 
     for region in question.query.regions:
-        box = _moved_box(question, region.domain, -1)
-        if box is None or not all(low <= v <= high for low, v, high in zip(box[0], point, box[1], strict=True)):
+        if not lies_within(region.domain):
             continue
         if all(map(holds, region.domain.conditions)) and any(all(map(holds, c)) for c in region.unsafe):
             return True
     return False
+
+
+def _is_beyond(question: FloatQuestion, value: Fraction, bound: Fraction, sign: int) -> bool:
+    """Decide whether a value keeps a bound, and keeps it strictly where the type has to round it."""
+    slack = _literal_slack(question, bound)
+    return sign * (value - bound) > slack if slack else sign * (value - bound) >= 0
 
 
 # Loosening and tightening
