@@ -154,8 +154,9 @@ def test_files_that_do_not_fit_the_declarations_are_refused(tmp_path, network, c
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("X float32", "X float64"), "declared float64"),
+        (("float32", "float64"), "declared float64"),
         (("Y float32", "Y real"), "all of them real or none"),
+        (("Y float32", "Y float64"), "one float type"),
         (("float32", "float16"), "float16"),
         (("X float32 [2]", "X float32 [3]"), "shape"),
         (("X float32 [2]", "X float32 [1]) (declare-input Z float32 [1]"), "declares 2 inputs"),

@@ -190,6 +190,12 @@ def _check_types(declared: VnnlibQuery) -> None:
             f"{declared.file}: the element types {', '.join(ANSWERED_TYPES)} are answered, found {', '.join(other)}; "
             f"declare every variable {REAL} to ask about exact real numbers instead"
         )
+    if len(declared.element_types) > 1:
+        found = ", ".join(sorted(declared.element_types))
+        raise PropertyError(
+            f"{declared.file}: one float type for all variables is answered, found {found}; declare every variable "
+            f"{REAL} to ask about exact real numbers instead"
+        )
 
 
 def _assigned(declared: VnnlibQuery, paths: Sequence[NamedPath]) -> dict[str, str]:
