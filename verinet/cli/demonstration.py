@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 from verinet.cli.exits import Exit
 from verinet.cli.output import progress, result
 from verinet.cli.training import progress_line, summary, write_training
-from verinet.cli.verifying import Judged, judge_all, records_of, records_text, replay_of, verdict_lines
+from verinet.cli.verifying import Judged, judge_all, records_of, records_text, replay_on, verdict_lines
 from verinet.io import read_onnx, read_property_file, write_atomically, write_property_file
 from verinet.model import (
     Atom,
@@ -128,7 +128,7 @@ def _verify(request: DemoRequest, table: _Table, name: str, properties: Sequence
     write_property_file(path, PropertySet(_features(table), (OUTPUT,), tuple(properties)))
     read = read_property_file(path)
     with progress(request.quiet) as report:
-        options = VerifyOptions(timeout=30, solver=request.solver, replay=replay_of(model), on_progress=report)
+        options = VerifyOptions(timeout=30, solver=request.solver, replay=replay_on(model), on_progress=report)
         judged = judge_all(read_onnx(model), read, options)
     for item in judged:
         for line in verdict_lines(item, read):

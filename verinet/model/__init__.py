@@ -8,19 +8,21 @@ from verinet.model.description import describe
 from verinet.model.domain import Domain, L1Ball, VariableType
 from verinet.model.evaluation import evaluate, evaluate_exact, evaluate_exact_batch
 from verinet.model.formula import All, Any, Formula, disjunctive_form, negate
+from verinet.model.identification import Identification, identify_equal_inputs
 from verinet.model.linear import Atom, Conjunction, LinearExpression, Side, Symbol
 from verinet.model.linear_map import Convolution, Dense, LinearMap, Sparse
 from verinet.model.network import Algebra, Network, Node, dense_network, walk
 from verinet.model.ops import Affine, Input, Maximum, Op, Relu
 from verinet.model.property import Feature, Linear, Monotone, Norm, Property, PropertySet, Robust
-from verinet.model.query import Query, Region
-from verinet.model.reduction import Reduction, product_network, reduce_property
+from verinet.model.query import Arithmetic, Query, Region
+from verinet.model.reduction import Reduction, composed_network, product_network, reduce_property
 
 __all__ = [
     "Affine",
     "Algebra",
     "All",
     "Any",
+    "Arithmetic",
     "Atom",
     "Conjunction",
     "Convolution",
@@ -28,6 +30,7 @@ __all__ = [
     "Domain",
     "Feature",
     "Formula",
+    "Identification",
     "Input",
     "L1Ball",
     "Linear",
@@ -50,12 +53,14 @@ __all__ = [
     "Sparse",
     "Symbol",
     "VariableType",
+    "composed_network",
     "dense_network",
     "describe",
     "disjunctive_form",
     "evaluate",
     "evaluate_exact",
     "evaluate_exact_batch",
+    "identify_equal_inputs",
     "negate",
     "product_network",
     "reduce_property",

@@ -21,7 +21,7 @@ from verinet.model.ops import Affine, Input
 from verinet.model.property import Linear, Monotone, Norm, Property, Robust
 from verinet.model.query import Query, Region
 
-__all__ = ["Reduction", "product_network", "reduce_property"]
+__all__ = ["Reduction", "composed_network", "product_network", "reduce_property"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +44,41 @@ class Reduction:
         return tuple(tuple(point[i] for i in copy) for copy in self.copies)
 
 
+def composed_network(parts: Sequence[tuple[Network, Sequence[int]]], size: int) -> Network:
+    """Put networks side by side over one input.
+
+    Parameters
+    ----------
+    parts : sequence of (Network, sequence of int)
+        Each network, and which entry of the common input each of its inputs is.
+    size : int
+        Length of the common input.
+
+    Returns
+    -------
+    Network
+        Its outputs are those of the first part, then of the second, and so on. Part k's nodes are named
+        ``copy{k}/...``, and parts of one network share its parameters.
+    """
+    nodes = [Node("input", Input(size))]
+    for k, (network, columns) in enumerate(parts):
+        for node, own in zip(
+            (network.by_name[name] for name in network.inputs),
+            network.split_input(np.array(columns)),
+            strict=True,
+        ):
+            selection = Affine((Sparse.selection(own, size),), np.zeros(len(own)))
+            nodes.append(Node(f"copy{k}/{node.name}", selection, ("input",), node.shape))
+        nodes += [
+            replace(node, name=f"copy{k}/{node.name}", arguments=tuple(f"copy{k}/{a}" for a in node.arguments))
+            for node in network.nodes
+            if not isinstance(node.op, Input)
+        ]
+    outputs = tuple(f"copy{k}/{name}" for k, (network, _) in enumerate(parts) for name in network.outputs)
+    notes = dict.fromkeys(note for network, _ in parts for note in network.notes)
+    return Network(tuple(nodes), outputs, tuple(notes))
+
+
 def product_network(network: Network, copies: Sequence[Sequence[int]]) -> Network:
     """Put copies of a network side by side over shared inputs.
 
@@ -56,26 +91,9 @@ def product_network(network: Network, copies: Sequence[Sequence[int]]) -> Networ
     Returns
     -------
     Network
-        Its outputs are those of the first copy, then of the second, and so on. Copy k's nodes are named
-        ``copy{k}/...``.
+        See `composed_network`.
     """
-    size = 1 + max(max(copy) for copy in copies)
-    nodes = [Node("input", Input(size))]
-    for k, copy in enumerate(copies):
-        for node, columns in zip(
-            (network.by_name[name] for name in network.inputs),
-            network.split_input(np.array(copy)),
-            strict=True,
-        ):
-            selection = Affine((Sparse.selection(columns, size),), np.zeros(len(columns)))
-            nodes.append(Node(f"copy{k}/{node.name}", selection, ("input",), node.shape))
-        nodes += [
-            replace(node, name=f"copy{k}/{node.name}", arguments=tuple(f"copy{k}/{a}" for a in node.arguments))
-            for node in network.nodes
-            if not isinstance(node.op, Input)
-        ]
-    outputs = tuple(f"copy{k}/{name}" for k in range(len(copies)) for name in network.outputs)
-    return Network(tuple(nodes), outputs, network.notes)
+    return composed_network([(network, copy) for copy in copies], 1 + max(max(copy) for copy in copies))
 
 
 def _output(index: int) -> LinearExpression:

@@ -15,6 +15,8 @@ from verinet.verify.extremes import (
     robust_radius,
 )
 from verinet.verify.finding import Finding, OpenBox, OpenPhases, Outlook
+from verinet.verify.float_types import FloatQuestion, verify_float_query
+from verinet.verify.monotone_copies import verify_monotone_copies
 from verinet.verify.objectives import Case, Change, Distance, Metric, Objective
 from verinet.verify.optimise import Optimiser, maximise, minimise
 from verinet.verify.optimum import Basis, OptimiseOptions, Optimum, OptimumProgress, OptimumStatus, Sense
@@ -33,6 +35,7 @@ __all__ = [
     "Deadline",
     "Distance",
     "Finding",
+    "FloatQuestion",
     "Interrupted",
     "Level",
     "Metric",
@@ -61,6 +64,8 @@ __all__ = [
     "nearest_counterexample",
     "output_range",
     "robust_radius",
+    "verify_float_query",
+    "verify_monotone_copies",
     "verify_property",
     "verify_query",
 ]

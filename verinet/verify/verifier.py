@@ -72,6 +72,8 @@ class _Task:
     options : VerifyOptions
     deadline : Deadline
     started : float
+    is_comparison : bool
+        Whether copies of a network, or several networks, are compared.
     """
 
     network: Network
@@ -79,9 +81,12 @@ class _Task:
     options: VerifyOptions
     deadline: Deadline
     started: float
+    is_comparison: bool
 
     @classmethod
-    def start(cls, network: Network, reduction: Reduction, options: VerifyOptions) -> "_Task":
+    def start(
+        cls, network: Network, reduction: Reduction, options: VerifyOptions, is_comparison: bool = False
+    ) -> "_Task":
         if options.engine != "auto" and options.engine not in ENGINES:
             raise InputError(f"the engine must be one of auto, {', '.join(ENGINES)}, found {options.engine!r}")
         if options.solver != "auto":
@@ -92,7 +97,8 @@ class _Task:
         # A region whose box is crossed holds no point; bounds over it would mean nothing.
         regions = tuple(r for r in reduction.query.regions if not r.domain.has_empty_box)
         live = replace(reduction, query=replace(reduction.query, regions=regions))
-        return cls(network, live, options, Deadline(began + options.timeout), now)
+        is_comparison = is_comparison or len(reduction.copies) > 1
+        return cls(network, live, options, Deadline(began + options.timeout), now, is_comparison)
 
     @property
     def searched(self) -> Network:
@@ -140,7 +146,9 @@ def verify_property(network: Network, domain: Domain, prop: Property, options: V
     return _search(task)
 
 
-def verify_query(network: Network, query: Query, options: VerifyOptions | None = None) -> Verdict:
+def verify_query(
+    network: Network, query: Query, options: VerifyOptions | None = None, *, is_comparison: bool = False
+) -> Verdict:
     """Decide whether a query has a counterexample.
 
     Parameters
@@ -149,6 +157,8 @@ def verify_query(network: Network, query: Query, options: VerifyOptions | None =
         The user's network; that of the query.
     query : Query
     options : VerifyOptions or None
+    is_comparison : bool
+        Whether the network holds several that the query compares; it then suits other engines.
 
     Returns
     -------
@@ -162,13 +172,14 @@ def verify_query(network: Network, query: Query, options: VerifyOptions | None =
     answer nearer to the threshold than the solver's tolerance leaves the region open, and the verdict UNKNOWN.
     """
     identity = Reduction(query, (tuple(range(network.size_in)),))
-    return _search(_Task.start(network, identity, options or VerifyOptions()))
+    return _search(_Task.start(network, identity, options or VerifyOptions(), is_comparison))
 
 
 def _derivative_decides(network: Network, domain: Domain, prop: Monotone) -> bool:
     lower, upper = derivative_range(bound_network(network, InputSet.of(domain)), prop.output)
     moved = list(prop.inputs)
-    return bool(lower[moved].sum() >= 0 if prop.increasing else upper[moved].sum() <= 0)
+    # Each input may rise by an amount of its own, so no derivative makes up for another one.
+    return bool((lower[moved] >= 0).all() if prop.increasing else (upper[moved] <= 0).all())
 
 
 def _unstable(task: _Task) -> int:
@@ -234,7 +245,7 @@ def _chosen(task: _Task) -> tuple[str, str]:
     """Return the engine, and why: branching where few inputs move, a MILP where few neurons are open or many move."""
     if task.options.engine != "auto":
         return task.options.engine, "as requested"
-    if len(task.reduction.copies) > 1:
+    if task.is_comparison:
         return "milp", "auto: a comparison of two inputs touches its threshold, which boxes cannot"
     moving = max(sum(low < high for low, high in zip(*r.domain.exact_box(), strict=True)) for r in task.regions)
     if moving > MOST_MOVING_INPUTS:
