@@ -14,6 +14,7 @@ from verinet.train.layered.architecture import Architecture, Continuous, GatedLa
 from verinet.train.layered.losses import MARGIN_TOLERANCE, Sample, margin_values, sample_losses
 from verinet.train.layered.specification import Goal, LayeredSpecification
 from verinet.train.objective import LOSSES
+from verinet.train.specification import Budget
 
 __all__ = ["Counts", "count", "exact_goals", "feasible", "goals_of", "penalty"]
 
@@ -50,7 +51,12 @@ def count(architecture: Architecture, values: Mapping[int, LayerValues]) -> Coun
 
 def feasible(specification: LayeredSpecification, values: Mapping[int, LayerValues]) -> bool:
     """Tell whether weights keep the budgets and continuous units their bound."""
-    used, budget = count(specification.architecture, values), specification.budget
+    budget = specification.budget
+    position = specification.architecture.weighted[0]
+    layer: Any = specification.architecture.layers[position]
+    if budget == Budget() and not isinstance(layer.weights, Continuous):
+        return True
+    used = count(specification.architecture, values)
     pairs = (
         (used.nonzeros, budget.nonzeros),
         (used.units, budget.units),
@@ -58,8 +64,6 @@ def feasible(specification: LayeredSpecification, values: Mapping[int, LayerValu
     )
     if any(limit is not None and number > limit for number, limit in pairs):
         return False
-    position = specification.architecture.weighted[0]
-    layer: Any = specification.architecture.layers[position]
     if not isinstance(layer.weights, Continuous):
         return True
     own = values[position]

@@ -20,9 +20,10 @@ from verinet.train.layered.architecture import (
     Quantised,
 )
 from verinet.train.layered.forward import activations, outputs_of
-from verinet.train.layered.losses import Sample, margin_values
+from verinet.train.layered.losses import MARGIN_TOLERANCE, Sample, margin_values, sample_losses
 from verinet.train.layered.scoring import feasible, goals_of
-from verinet.train.layered.specification import LayeredSpecification
+from verinet.train.layered.specification import Goal, LayeredSpecification
+from verinet.train.specification import Loss
 
 __all__ = ["Found", "search"]
 
@@ -34,6 +35,9 @@ GRID = 4
 
 KICKED = 3
 """Weights that change at random before a descent begins anew."""
+
+EMPHASIS = 1.5
+"""By what an error counts more in the guide after each descent that leaves it."""
 
 STALE = 12
 """Kicks without success before the search begins from scratch."""
@@ -66,20 +70,50 @@ class _Landscape:
     def __init__(self, specification: LayeredSpecification, samples: Sample, x: FloatArray) -> None:
         self.spec, self.samples, self.x = specification, samples, x
         self.architecture = specification.architecture
-        self.zeros = 0
+        self.emphasis = np.ones(len(samples.targets))
 
-    def score(self, values: Mapping[int, LayerValues], outputs: FloatArray) -> tuple[float, ...]:
-        """Return the goals and the guide; infinite outside the budgets."""
+    def score(
+        self, values: Mapping[int, LayerValues], outputs: FloatArray, guided: bool = False
+    ) -> tuple[float, ...]:
+        """Return the goals and the guide, or the guide alone; infinite outside the budgets."""
         if not feasible(self.spec, values):
             return (np.inf,)
+        if guided:
+            return (self._guide(outputs),)
         goals = goals_of(self.spec, self.samples, values, outputs)
         return (*(round(g, 12) for g in goals), self._guide(outputs))
 
     def _guide(self, outputs: FloatArray) -> float:
+        return float(self.guides(outputs[None])[0])
+
+    def floors(self, outputs: FloatArray) -> FloatArray:
+        """Return for several outputs what the first goal is at least: the loss or the errors, without penalties."""
+        several, count = outputs.shape[:2]
+        goal = self.spec.goals[0]
+        if goal not in (Goal.OBJECTIVE, Goal.ERRORS):
+            return np.full(several, -np.inf)
+        wide = replace(self.samples, targets=np.tile(self.samples.targets, several))
+        flat = outputs.reshape(several * count, -1)
+        if goal is Goal.OBJECTIVE:
+            losses = sample_losses(self.spec, wide, flat)
+        else:
+            losses = margin_values(wide, flat) < self.spec.objective.margin * (1 - MARGIN_TOLERANCE)
+        return np.asarray(losses.reshape(several, count) @ self.samples.weights)
+
+    def guides(self, outputs: FloatArray) -> FloatArray:
+        """Return the guide of several outputs, shape (several, samples, outputs): the mean hinge loss of classes."""
         if not self.spec.classifies:
-            return 0.0
-        margins = margin_values(self.samples, outputs)
-        return float(np.maximum(self.spec.objective.margin - margins, 0.0) @ self.samples.weights)
+            return np.zeros(len(outputs))
+        several, count = outputs.shape[:2]
+        wide = replace(self.samples, targets=np.tile(self.samples.targets, several))
+        margins = margin_values(wide, outputs.reshape(several * count, -1)).reshape(several, count)
+        short = np.maximum(self.spec.objective.margin - margins, 0.0)
+        return np.asarray(short @ (self.samples.weights * self.emphasis))
+
+    def emphasise(self, outputs: FloatArray) -> None:
+        """Let samples that are still errors count more in the guide, as clause weights do in satisfiability."""
+        if self.spec.classifies:
+            self.emphasis[margin_values(self.samples, outputs) < self.spec.objective.margin] *= EMPHASIS
 
 
 def _patches(architecture: Architecture, position: int, x: FloatArray) -> FloatArray:
@@ -104,8 +138,33 @@ def _changed(values: Mapping[int, LayerValues], position: int, unit: int, place:
     return {**values, position: LayerValues(weights, biases, own.gate)}
 
 
-def _moves(landscape: _Landscape, values: Mapping[int, LayerValues], position: int, unit: int) -> Iterator[Any]:
-    """Yield every change of one weight of a unit with its outputs."""
+@dataclass(frozen=True, eq=False)
+class _Moves:
+    """Changes of one weight each of a unit, and the outputs that they lead to.
+
+    Parameters
+    ----------
+    position, unit : int
+    places : ndarray of int, shape (moves,)
+    options : ndarray, shape (moves,)
+        The new values.
+    outputs : ndarray, shape (moves, samples, outputs)
+    """
+
+    position: int
+    unit: int
+    places: Any
+    options: FloatArray
+    outputs: FloatArray
+
+    def made(self, values: Mapping[int, LayerValues], number: int) -> dict[int, LayerValues]:
+        """Return the weights after a move."""
+        place, option = int(self.places[number]), float(self.options[number])
+        return _changed(values, self.position, self.unit, place, option)
+
+
+def _moves(landscape: _Landscape, values: Mapping[int, LayerValues], position: int, unit: int) -> Iterator[_Moves]:
+    """Yield every change of one weight of a unit, some at a time."""
     architecture = landscape.architecture
     layer: Any = architecture.layers[position]
     own = values[position]
@@ -130,8 +189,7 @@ def _moves(landscape: _Landscape, values: Mapping[int, LayerValues], position: i
         flat = batch.reshape(-1, before.shape[1])
         after = np.maximum(flat, 0.0) if isinstance(layer, GatedLayer) else flat
         outputs = outputs_of(architecture, after, values, position + 1).reshape(len(place), len(before), -1)
-        for p, v, f in zip(place, option, outputs, strict=True):
-            yield _changed(values, position, unit, int(p), float(v)), f
+        yield _Moves(position, unit, place, option, outputs)
 
 
 def _gate_moves(landscape: _Landscape, values: Mapping[int, LayerValues], position: int) -> Iterator[Any]:
@@ -146,12 +204,42 @@ def _gate_moves(landscape: _Landscape, values: Mapping[int, LayerValues], positi
     yield other, outputs_of(landscape.architecture, landscape.x, other)
 
 
+def _best_change(
+    landscape: _Landscape,
+    values: Mapping[int, LayerValues],
+    position: int,
+    unit: int,
+    guided: bool,
+    score_now: float,
+) -> tuple[tuple[float, ...], Mapping[int, LayerValues]] | None:
+    """Return the best change of a unit's weights or gate, with its score; none that is surely worse than now."""
+    best: tuple[tuple[float, ...], Mapping[int, LayerValues]] | None = None
+    for other, outputs in _gate_moves(landscape, values, position):
+        best = landscape.score(other, outputs, guided), other
+    if not values[position].gate:
+        return best
+    for moves in _moves(landscape, values, position, unit):
+        floors = landscape.guides(moves.outputs) if guided else landscape.floors(moves.outputs)
+        for number in np.argsort(floors, kind="stable"):
+            if floors[number] > (score_now if best is None else min(score_now, best[0][0])) + 1e-12:
+                break
+            other = moves.made(values, int(number))
+            score = landscape.score(other, moves.outputs[number], guided)
+            if best is None or score < best[0]:
+                best = score, other
+    return best
+
+
 def _descend(
-    landscape: _Landscape, values: Mapping[int, LayerValues], rng: np.random.Generator, running: Callable[[], bool]
+    landscape: _Landscape,
+    values: Mapping[int, LayerValues],
+    rng: np.random.Generator,
+    running: Callable[[], bool],
+    guided: bool = False,
 ) -> tuple[Mapping[int, LayerValues], tuple[float, ...]]:
     """Take the best change of each unit in turn until none helps."""
     architecture = landscape.architecture
-    score = landscape.score(values, outputs_of(architecture, landscape.x, values))
+    score = landscape.score(values, outputs_of(architecture, landscape.x, values), guided)
     places = [(p, k) for p in architecture.weighted for k in range(len(values[p].biases))]
     stale = 0
     while stale < len(places):
@@ -160,12 +248,9 @@ def _descend(
             if not running():
                 return values, score
             position, unit = places[index]
-            moves = [*_gate_moves(landscape, values, position)]
-            if values[position].gate:
-                moves += _moves(landscape, values, position, unit)
-            best = min(((landscape.score(v, f), i) for i, (v, f) in enumerate(moves)), default=((np.inf,), -1))
-            if best[0] < score:
-                score, values = best[0], moves[best[1]][0]
+            found = _best_change(landscape, values, position, unit, guided, score[0])
+            if found is not None and found[0] < score:
+                score, values = found
             else:
                 stale += 1
     return values, score
@@ -260,17 +345,24 @@ def search(
 
     best = dict(_blank(architecture))
     best_score = judged(best)
+    # Errors stand still under most changes of one weight; the hinge loss shows a way.
+    guide = specification.classifies and specification.objective.loss is not Loss.HINGE
+    guide = guide or Goal.OBJECTIVE not in specification.goals
     current = dict(start) if start is not None else None
     stale, descents = 0, 0
     while running() and not good_enough(best_score[:-1]) and (rounds is None or descents < rounds):
         descents += 1
         if current is None or stale > STALE:
             begin, stale, held = _random_values(architecture, rng), 0, (np.inf,)
+            landscape.emphasis[:] = 1.0
         else:
             begin, held = _kicked(architecture, current, rng), judged(current)
         if not feasible(specification, begin):
             begin = dict(best)
+        if guide and best_score[0] > 0:
+            begin, _ = _descend(landscape, begin, rng, running, guided=True)
         values, score = _descend(landscape, begin, rng, running)
+        landscape.emphasise(outputs_of(architecture, x, values))
         if score < held:
             current, stale = dict(values), 0
         else:
