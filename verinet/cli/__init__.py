@@ -34,18 +34,29 @@ app = typer.Typer(
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for everything that is written.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
-NETWORK_HELP = "The network file, optionally as NAME=MODEL.onnx."
+NETWORK_HELP = "The network file, optionally as NAME=MODEL.onnx; further ones are those that properties compare with."
 
 
 def _finish(run: Any) -> None:
     raise typer.Exit(int(guarded(run)))
 
 
-def _network_path(value: str) -> Path:
-    """Read ``[NAME=]MODEL.onnx``; a file whose own name holds an equals sign wins."""
-    if "=" in value and not Path(value).exists():
-        return Path(value.split("=", 1)[1])
-    return Path(value)
+def _networks(values: Sequence[str]) -> tuple[Path, dict[str, Path]]:
+    """Read each ``[NAME=]MODEL.onnx``: the network in question first, then others by name.
+
+    A file whose own name holds an equals sign wins.
+    """
+    from verinet.errors import InputError
+
+    split = [("", value) if Path(value).exists() or "=" not in value else value.split("=", 1) for value in values]
+    references: dict[str, Path] = {}
+    for name, path in split[1:]:
+        if not name:
+            raise InputError(f"--network: a second network needs a name, found {path!r}; write NAME={path}")
+        if name in references:
+            raise InputError(f"--network: the name {name!r} is given twice; choose distinct names")
+        references[name] = Path(path)
+    return Path(split[0][1]), references
 
 
 @app.command()
@@ -88,7 +99,7 @@ def train(
 def verify(
     context: typer.Context,
     property_file: Annotated[Path, typer.Argument(metavar="PROPERTY", help="A .vnnlib, .vnnlib.gz or .toml file.")],
-    network: Annotated[str, typer.Option("--network", help=NETWORK_HELP)],
+    network: Annotated[list[str], typer.Option("--network", help=NETWORK_HELP)],
     timeout: Annotated[float, typer.Option(help="Seconds for each property.")] = float("inf"),
     engine: Annotated[str, typer.Option(help="auto, branch (inputs), phase (ReLUs), milp or smt.")] = "auto",
     solver: Annotated[str, typer.Option(help="Of the milp engine: auto, gurobi or highs.")] = "auto",
@@ -120,8 +131,9 @@ def verify(
             seed=seed,
             falsify=falsify,
         )
-        path = _network_path(network)
-        return verify_file(VerifyRequest(property_file, path, options, json, counterexample, quiet))
+        path, references = _networks(network)
+        request = VerifyRequest(property_file, path, options, json, counterexample, quiet, references)
+        return verify_file(request)
 
     _finish(run)
 
@@ -130,7 +142,7 @@ def verify(
 def optimise(
     context: typer.Context,
     property_file: Annotated[Path, typer.Argument(metavar="PROPERTY", help="A .vnnlib, .vnnlib.gz or .toml file.")],
-    network: Annotated[str, typer.Option("--network", help=NETWORK_HELP)],
+    network: Annotated[str, typer.Option("--network", help="The network file, optionally as NAME=MODEL.onnx.")],
     goal: Annotated[str, typer.Option(help="range, largest-violation, nearest or radius.")] = "largest-violation",
     only: Annotated[str | None, typer.Option(metavar="NAME", help="One property of a .toml file.")] = None,
     output: Annotated[str | None, typer.Option(help="Range of this output or linear expression; default all.")] = None,
@@ -168,10 +180,11 @@ def optimise(
             started=context.obj,
             memory=None if memory is None else _positive("--memory", memory, "MiB"),
         )
+        path, _ = _networks([network])
         return optimise_file(
             OptimiseRequest(
                 property_file,
-                _network_path(network),
+                path,
                 chosen("--goal", goal, Goal),
                 options,
                 only,

@@ -6,7 +6,7 @@ from pathlib import Path
 from verinet.errors import InputError, PropertyError
 from verinet.io import read_onnx, read_property_file, read_vnnlib
 from verinet.io.names import quoted, suggestion
-from verinet.model import Domain, Feature, Network, Property, PropertySet, Reduction, reduce_property
+from verinet.model import Domain, Equivalent, Feature, Network, Property, PropertySet, Reduction, reduce_property
 
 __all__ = ["QuestionFile", "Subject", "read_questions"]
 
@@ -83,5 +83,7 @@ def _read_toml(property_file: Path, network_file: Path, only: str | None) -> Que
     if only is not None and only not in names:
         raise PropertyError(f"--only: there is no property {quoted(only)} ({suggestion(only, names)})")
     chosen = [prop for prop in frame.properties if only in (None, prop.name)]
+    if any(isinstance(prop, Equivalent) for prop in chosen):
+        raise InputError("a property that compares networks is for verinet verify; choose others with --only")
     subjects = tuple(Subject(p.name, reduce_property(network, frame.domain, p), p) for p in chosen)
     return QuestionFile(network, frame, (frame.domain,), subjects)

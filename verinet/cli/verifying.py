@@ -1,7 +1,7 @@
 """``verinet verify``: a property file and a network file, to verdicts."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -66,6 +66,8 @@ class VerifyRequest:
     options : VerifyOptions
     json_file, counterexample_file : Path or None
     quiet : bool
+    references : Mapping
+        Files of other networks that properties compare with, by name.
     """
 
     property_file: Path
@@ -74,6 +76,7 @@ class VerifyRequest:
     json_file: Path | None = None
     counterexample_file: Path | None = None
     quiet: bool = False
+    references: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +105,8 @@ def _is_vnnlib(path: Path) -> bool:
 
 def _verify_vnnlib(request: VerifyRequest) -> Exit:
     """Print ``sat`` with the assignment, ``unsat``, ``unknown`` or ``timed-out``; also when interrupted."""
+    if request.references:
+        raise InputError("--network: a VNN-LIB file is about one network, found several; leave the others out")
     prop = read_vnnlib(request.property_file)
     network = read_onnx(request.network)
     with progress(request.quiet) as report:
@@ -140,10 +145,11 @@ def _verify_toml(request: VerifyRequest) -> Exit:
     """Print one line a property, and the counterexamples of those that are violated; also when interrupted."""
     properties = read_property_file(request.property_file)
     network = read_onnx(request.network)
+    references = {name: read_onnx(path) for name, path in request.references.items()}
     judged: list[Judged] = []
     with progress(request.quiet) as report:
         try:
-            judged.extend(_judge_each(network, properties, _options(request, report)))
+            judged.extend(_judge_each(network, properties, _options(request, report), references))
         except Interrupted as stop:
             prop = properties.properties[len(judged)]
             judged.append(Judged(prop.name, describe(prop, properties), stop.verdict))
@@ -163,15 +169,18 @@ def _answer_toml(request: VerifyRequest, judged: Sequence[Judged], properties: P
 
 def judge_all(network: Network, properties: PropertySet, options: VerifyOptions) -> list[Judged]:
     """Verify every property of a set, each within the time limit."""
-    return list(_judge_each(network, properties, options))
+    return list(_judge_each(network, properties, options, {}))
 
 
-def _judge_each(network: Network, properties: PropertySet, options: VerifyOptions) -> Iterator[Judged]:
-    named = len(properties.outputs)
+def _judge_each(
+    network: Network, properties: PropertySet, options: VerifyOptions, references: Mapping[str, Network]
+) -> Iterator[Judged]:
+    named, domain = len(properties.outputs), properties.domain
     if named and named != network.size_out:
         raise PropertyError(f"the network has {network.size_out} outputs, but the property file names {named}")
     for prop in properties.properties:
-        yield Judged(prop.name, describe(prop, properties), verify_property(network, properties.domain, prop, options))
+        verdict = verify_property(network, domain, prop, options, references)
+        yield Judged(prop.name, describe(prop, properties), verdict)
         # Reading the files was part of the first one's time.
         options = replace(options, started=None)
 
@@ -224,7 +233,7 @@ def _assignments(names: Sequence[str], values: Sequence[Fraction]) -> str:
 def _write_records(request: VerifyRequest, judged: Sequence[Judged]) -> None:
     if request.json_file is None and request.counterexample_file is None:
         return
-    records = records_of(judged, request.network, request.property_file)
+    records = records_of(judged, request.network, request.property_file, request.references)
     if request.json_file is not None:
         write_atomically(request.json_file, records_text(records))
     violated = [record for record in records if record.counterexample is not None]
@@ -232,13 +241,16 @@ def _write_records(request: VerifyRequest, judged: Sequence[Judged]) -> None:
         write_atomically(request.counterexample_file, records_text(violated))
 
 
-def records_of(judged: Sequence[Judged], network: Path, property_file: Path) -> "list[VerdictRecord]":
+def records_of(
+    judged: Sequence[Judged], network: Path, property_file: Path, references: Mapping[str, Path] | None = None
+) -> "list[VerdictRecord]":
     """Record verdicts together with the hashes of what they are about."""
     # Schemas take a while to import; a question without a record should not wait for them.
     from verinet.audit import FileRecord, VerdictRecord
 
     files = FileRecord.of(network), FileRecord.of(property_file)
-    return [VerdictRecord.of(item.name, item.sentence, item.verdict, *files) for item in judged]
+    others = {name: FileRecord.of(path) for name, path in (references or {}).items()}
+    return [VerdictRecord.of(item.name, item.sentence, item.verdict, *files, others) for item in judged]
 
 
 def records_text(records: "Sequence[VerdictRecord]") -> str:

@@ -112,7 +112,13 @@ class _Task:
         return self.verdict(Answer.VIOLATED, engine, witness=witness, evidence=evidence)
 
 
-def verify_property(network: Network, domain: Domain, prop: Property, options: VerifyOptions | None = None) -> Verdict:
+def verify_property(
+    network: Network,
+    domain: Domain,
+    prop: Property,
+    options: VerifyOptions | None = None,
+    references: Mapping[str, Network] | None = None,
+) -> Verdict:
     """Decide whether a property holds at every input of a domain.
 
     Parameters
@@ -121,6 +127,8 @@ def verify_property(network: Network, domain: Domain, prop: Property, options: V
     domain : Domain
     prop : Property
     options : VerifyOptions or None
+    references : Mapping or None
+        Other networks that a property may compare with, by name.
 
     Returns
     -------
@@ -132,7 +140,7 @@ def verify_property(network: Network, domain: Domain, prop: Property, options: V
     PropertyError
         If the property does not fit the network.
     """
-    task = _Task.start(network, reduce_property(network, domain, prop), options or VerifyOptions())
+    task = _Task.start(network, reduce_property(network, domain, prop, references), options or VerifyOptions())
     cheap_first = task.options.engine == "auto" and bool(task.regions)
     if isinstance(prop, Monotone) and cheap_first and _derivative_decides(network, domain, prop):
         sentence = "the derivative has the right sign on every linear piece, by rational interval arithmetic"
