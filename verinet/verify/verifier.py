@@ -9,19 +9,22 @@ from functools import partial
 
 from verinet.bounds import InputSet, bound_network
 from verinet.errors import InputError
-from verinet.model import Affine, Domain, Monotone, Network, Property, Query, Reduction, Region, reduce_property
+from verinet.model import Affine, Domain, Network, Property, Query, Reduction, Region, reduce_property
 from verinet.solve import Z3Backend, get
 from verinet.verify.cold_start import COMPILED_ENGINES, search_when_compiled
-from verinet.verify.derivative import derivative_range
 from verinet.verify.falsify import falsify, sample
 from verinet.verify.finding import Finding, Outlook
 from verinet.verify.milp import search_with_milp
 from verinet.verify.options import Deadline, VerifyOptions
+from verinet.verify.slopes import Sloped, SlopeSearch
 from verinet.verify.smt import is_occupied, search_with_smt
 from verinet.verify.verdict import Answer, Interrupted, Level, Verdict
-from verinet.verify.witness import make_witness
+from verinet.verify.witness import confirm, make_witness
 
 __all__ = ["ENGINES", "verify_property", "verify_query"]
+
+SLOPES_SHARE, SLOPES_SECONDS = 0.1, 5.0
+"""Part of the time limit, and the most of a long one, in which derivatives may decide."""
 
 FALSIFIER_SHARE = 0.2
 """Part of the time limit that the falsifier may take before the proof begins."""
@@ -34,6 +37,10 @@ MOST_MOVING_INPUTS = 12
 
 FEW_UNSTABLE = 16
 """A MILP with so few binaries takes a fraction of a second."""
+
+BOXES_SHARE, BOXES_SECONDS = 0.5, 60.0
+"""Part of the time, and the most of a long one, in which boxes are split before a solver is asked: boxes decide most
+comparisons in a second, and never those that touch their threshold."""
 
 FALSIFIER_ROUNDS = {"branch": 0}
 """Rounds of sampling before an engine starts, one if not named here; the branch engine goes on with them itself."""
@@ -51,12 +58,28 @@ def _smt_engine(network: Network, region: Region, options: VerifyOptions, deadli
     return search_with_smt(network, region, deadline)
 
 
+def _boxes_then_milp(network: Network, region: Region, options: VerifyOptions, deadline: Deadline) -> Finding:
+    """Split boxes for a while, then leave what touches its threshold to a solver."""
+    share = deadline.within(min(BOXES_SHARE * deadline.left, BOXES_SECONDS))
+    finding = ENGINES["branch"](network, region, options, share)
+    if finding.outlook is not Outlook.OPEN or finding.interrupted or deadline.passed:
+        return finding
+    second = search_with_milp(network, region, options, deadline)
+    # The bound of the boxes left holds as well as that of the solver.
+    return finding if second.outlook is Outlook.OPEN and second.bound is None else second
+
+
 ENGINES: Mapping[str, Engine] = {
     **{name: partial(search_when_compiled, name) for name in COMPILED_ENGINES},
     "milp": search_with_milp,
     "smt": _smt_engine,
 }
 """The engines by name; ``auto`` chooses among them."""
+
+_IN_TURN = "branch, then milp"
+
+_CHOICES: Mapping[str, Engine] = {**ENGINES, _IN_TURN: _boxes_then_milp}
+"""What ``auto`` may choose."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +156,7 @@ def verify_property(
     Returns
     -------
     Verdict
-        See `verify_query`. A monotone property whose derivatives all have the right sign is verified without search.
+        See `verify_query`. A monotone or Lipschitz property is first put to the derivatives of the linear pieces.
 
     Raises
     ------
@@ -141,10 +164,10 @@ def verify_property(
         If the property does not fit the network.
     """
     task = _Task.start(network, reduce_property(network, domain, prop, references), options or VerifyOptions())
-    cheap_first = task.options.engine == "auto" and bool(task.regions)
-    if isinstance(prop, Monotone) and cheap_first and _derivative_decides(network, domain, prop):
-        sentence = "the derivative has the right sign on every linear piece, by rational interval arithmetic"
-        return _confirmed(task, "derivative (auto: the cheap sufficient test first)", (sentence,), _unstable(task))
+    if isinstance(prop, Sloped) and task.options.engine == "auto" and task.regions:
+        verdict = _by_slopes(task, SlopeSearch(network, domain, prop))
+        if verdict is not None:
+            return verdict
     return _search(task)
 
 
@@ -173,10 +196,22 @@ def verify_query(network: Network, query: Query, options: VerifyOptions | None =
     return _search(_Task.start(network, identity, options or VerifyOptions()))
 
 
-def _derivative_decides(network: Network, domain: Domain, prop: Monotone) -> bool:
-    lower, upper = derivative_range(bound_network(network, InputSet.of(domain)), prop.output)
-    moved = list(prop.inputs)
-    return bool(lower[moved].sum() >= 0 if prop.increasing else upper[moved].sum() <= 0)
+def _by_slopes(task: _Task, search: SlopeSearch) -> Verdict | None:
+    """Decide by derivatives what they can decide: hold everywhere, or propose a counterexample."""
+    engine = "derivative (auto: the cheap sufficient test first)"
+    holds = search.holds(task.deadline.within(min(SLOPES_SHARE * task.options.timeout, SLOPES_SECONDS)))
+    if holds:
+        sentence = (
+            f"the derivative is right on every linear piece, by rational interval arithmetic on {search.boxes} box(es)"
+        )
+        # Of many boxes the whole says little about how hard the question is: no second engine is asked.
+        return _confirmed(task, engine, (sentence,), _unstable(task) if search.boxes == 1 else None)
+    (region,) = task.regions
+    for point in search.proposals(task.reduction):
+        found = confirm(task.searched, region, point)
+        if found is not None:
+            return task.violated(found, engine, ("a linear piece with a wrong derivative led to the counterexample",))
+    return None
 
 
 def _unstable(task: _Task) -> int:
@@ -243,7 +278,7 @@ def _chosen(task: _Task) -> tuple[str, str]:
     if task.options.engine != "auto":
         return task.options.engine, "as requested"
     if len(task.reduction.copies) > 1:
-        return "milp", "auto: a comparison of two inputs touches its threshold, which boxes cannot"
+        return _IN_TURN, "auto: a comparison, which may touch its threshold where boxes cannot tell"
     moving = max(sum(low < high for low, high in zip(*r.domain.exact_box(), strict=True)) for r in task.regions)
     if moving > MOST_MOVING_INPUTS:
         if any(r.domain.integral for r in task.regions):
@@ -271,7 +306,7 @@ def _examined(task: _Task, name: str, region: Region) -> Finding:
     """Let the engine decide a region, and Z3 where the engine's tolerance leaves it open."""
     if task.deadline.passed:
         return Finding(Outlook.OPEN, reason="the time limit was reached", timed_out=True)
-    finding = ENGINES[name](task.searched, region, task.options, task.deadline)
+    finding = _CHOICES[name](task.searched, region, task.options, task.deadline)
     if (
         finding.outlook is Outlook.OPEN
         and not finding.cut_short
