@@ -23,7 +23,7 @@ from verinet.verify.witness import confirm, make_witness
 
 __all__ = ["ENGINES", "verify_property", "verify_query"]
 
-SLOPES_SHARE, SLOPES_SECONDS = 0.1, 5.0
+SLOPES_SHARE, SLOPES_SECONDS = 0.3, 20.0
 """Part of the time limit, and the most of a long one, in which derivatives may decide."""
 
 FALSIFIER_SHARE = 0.2
