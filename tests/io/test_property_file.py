@@ -293,7 +293,7 @@ def test_the_examples_are_read_and_written(path: Path, tmp_path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.toml")} >= {"credit", "medical", "control"}
+    assert {path.stem for path in EXAMPLES.glob("*.toml")} >= {"credit", "medical", "control", "image"}
 
 
 def test_the_committed_schema_is_the_one_that_is_checked() -> None:

@@ -277,7 +277,10 @@ def _chosen(task: _Task) -> tuple[str, str]:
     """Return the engine, and why: branching where few inputs move, a MILP where few neurons are open or many move."""
     if task.options.engine != "auto":
         return task.options.engine, "as requested"
-    if len(task.reduction.copies) > 1:
+    if task.reduction.compares:
+        unstable = _unstable(task)
+        if unstable <= FEW_UNSTABLE:
+            return "milp", f"auto: a comparison with {unstable} unstable neurons"
         return _IN_TURN, "auto: a comparison, which may touch its threshold where boxes cannot tell"
     moving = max(sum(low < high for low, high in zip(*r.domain.exact_box(), strict=True)) for r in task.regions)
     if moving > MOST_MOVING_INPUTS:
