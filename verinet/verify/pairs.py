@@ -345,8 +345,10 @@ def _affine_difference(one: Node, other: Node, known: Mapping[str, Node]) -> Nod
 
 def _exact_difference(a: FloatArray, b: FloatArray) -> FloatArray | None:
     """Return ``a - b`` if no entry of it is rounded."""
-    difference = a - b
-    # Knuth's two-sum: what rounding lost of each entry.
-    back = difference - a
-    lost = (a - (difference - back)) - (b + back)
+    # An overflow is no float, and seen below.
+    with np.errstate(over="ignore", invalid="ignore"):
+        difference = a - b
+        # Knuth's two-sum: what rounding lost of each entry.
+        back = difference - a
+        lost = (a - (difference - back)) - (b + back)
     return difference if not lost.any() and np.isfinite(difference).all() else None

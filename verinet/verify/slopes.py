@@ -27,6 +27,9 @@ Sloped = Monotone | Lipschitz
 MOST_BOXES = 20_000
 """Beyond these, other engines are the better choice."""
 
+FINEST = 2.0**-12
+"""Sides, as shares of the domain's, of a box that is no longer halved: where kinks cross, no box is small enough."""
+
 STEPS = 24
 """Halvings of the first step from a point towards a counterexample."""
 
@@ -126,6 +129,8 @@ class SlopeSearch:
                 return False
             _, _, lower, upper = heapq.heappop(heap)
             widest = int(np.argmax((upper - lower) / scale))
+            if upper[widest] - lower[widest] < FINEST * scale[widest]:
+                return False
             middle = 0.5 * lower[widest] + 0.5 * upper[widest]
             if not lower[widest] < middle < upper[widest]:
                 return False

@@ -38,7 +38,7 @@ MOST_MOVING_INPUTS = 12
 FEW_UNSTABLE = 16
 """A MILP with so few binaries takes a fraction of a second."""
 
-BOXES_SHARE, BOXES_SECONDS = 0.5, 60.0
+BOXES_SHARE, BOXES_SECONDS = 0.2, 20.0
 """Part of the time, and the most of a long one, in which boxes are split before a solver is asked: boxes decide most
 comparisons in a second, and never those that touch their threshold."""
 
