@@ -7,13 +7,13 @@ its middle proposes a counterexample, which exact evaluation has to confirm.
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
 
-from verinet.bounds import InputSet, Interval, bound_network
-from verinet.model import Atom, Domain, Lipschitz, Monotone, Network, Norm, Reduction
+from verinet.bounds import InputSet, Interval, NetworkBounds, bound_network, open_entries
+from verinet.model import Atom, Domain, Lipschitz, Monotone, Network, Norm, Reduction, Relu
 from verinet.numeric import FloatArray, ObjectArray
 from verinet.verify.derivative import derivative_range
 from verinet.verify.gradient import input_gradient
@@ -29,6 +29,9 @@ MOST_BOXES = 20_000
 
 FINEST = 2.0**-12
 """Sides, as shares of the domain's, of a box that is no longer halved: where kinks cross, no box is small enough."""
+
+FEW_UNSTABLE, MOST_PHASES = 8, 128
+"""Open ReLUs of a box whose phases are told apart, and the most derivatives that are enclosed for it."""
 
 STEPS = 24
 """Halvings of the first step from a point towards a counterexample."""
@@ -145,12 +148,31 @@ class SlopeSearch:
         if any(_misses(atom, lower, upper) for atom in (*self.domain.conditions, *self.prop.where)):
             return 0.0
         bounds = bound_network(self.network, InputSet(Interval(lower, upper), whole.balls))
-        found = SLOPE_KINDS[type(self.prop)].excess(self.prop, *derivative_range(bounds, self.prop.output))
+        found = self._worst_phase(bounds)
         if found <= 0:
             return 0.0
         self._suspect(0.5 * lower + 0.5 * upper)
         # Beyond floats it is large enough; below the smallest it is still positive.
         return min(max(float(min(found, Fraction(10**300))), 1e-300), 1e300)
+
+    def _worst_phase(self, bounds: NetworkBounds) -> Fraction:
+        """Return zero if derivatives are right whatever the phases of open ReLUs, else an excess that was met.
+
+        Each piece has one phase of each ReLU; some phases belong to no piece, so that an excess may be none.
+        """
+        pending, found = [bounds], Fraction(0)
+        for _ in range(MOST_PHASES):
+            if not pending:
+                return Fraction(0)
+            part = pending.pop()
+            found = SLOPE_KINDS[type(self.prop)].excess(self.prop, *derivative_range(part, self.prop.output))
+            if found <= 0:
+                continue
+            halves = _split(part) if part.unstable <= FEW_UNSTABLE else ()
+            if not halves:
+                return found
+            pending += halves
+        return found if found > 0 else Fraction(1)
 
     def _gradient(self, point: FloatArray) -> FloatArray:
         rows = np.zeros((1, self.network.size_out))
@@ -195,6 +217,21 @@ class SlopeSearch:
         if extra:
             point[-extra:] = changes if extra == len(changes) > 1 else [max(changes)]
         return tuple(point)
+
+
+def _split(bounds: NetworkBounds) -> list[NetworkBounds]:
+    """Split the first open ReLU into its phases; none if there is no open ReLU."""
+    for node in bounds.network.nodes:
+        if isinstance(node.op, Relu):
+            name = node.arguments[0]
+            argument = bounds.intervals[name]
+            places = np.flatnonzero(open_entries(node.op, argument))
+            if len(places):
+                lower, upper = argument.lower.copy(), argument.upper.copy()
+                lower[places[0]] = upper[places[0]] = 0.0
+                halves = Interval(lower, argument.upper), Interval(argument.lower, upper)
+                return [replace(bounds, intervals={**bounds.intervals, name: half}) for half in halves]
+    return []
 
 
 def _misses(atom: Atom, lower: FloatArray, upper: FloatArray) -> bool:
