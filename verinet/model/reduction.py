@@ -272,8 +272,8 @@ def _reduce_lipschitz(network: Network, domain: Domain, prop: Lipschitz, _: Mapp
     """
     _check_index("output", prop.output, network.size_out)
     _check_ordered(network, domain, prop.name, prop.inputs, "measure a distance by")
-    if prop.constant < 0:
-        raise PropertyError(f"{prop.name!r}: a Lipschitz constant is at least 0")
+    if prop.constant < 0 or not prop.inputs:
+        raise PropertyError(f"{prop.name!r}: a Lipschitz constant is at least 0 and about at least one input")
     joint = _Joint.of(_restricted(domain, prop.where), prop.inputs)
     lower, upper = domain.exact_box()
     widths = [upper[i] - lower[i] for i in prop.inputs]

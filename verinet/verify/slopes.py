@@ -40,7 +40,8 @@ STEPS = 24
 def _monotone_excess(prop: Monotone, lower: ObjectArray, upper: ObjectArray, denominator: int) -> Fraction:
     """Return how far the worst derivative is on the wrong side of zero; inputs may rise by different amounts."""
     moved = list(prop.inputs)
-    return Fraction(max(-lower[moved]) if prop.increasing else max(upper[moved]), denominator)
+    wrong = -lower[moved] if prop.increasing else upper[moved]
+    return Fraction(max(wrong, default=0), denominator)
 
 
 def _lipschitz_excess(prop: Lipschitz, lower: ObjectArray, upper: ObjectArray, denominator: int) -> Fraction:
@@ -118,12 +119,13 @@ class SlopeSearch:
         deadline : Deadline
         """
         whole = InputSet.of(self.domain)
-        scale = np.maximum(whole.box.upper - whole.box.lower, np.finfo(np.float64).tiny)
+        # A range may be wider than the largest float.
+        scale = np.nextafter(0.5 * whole.box.upper - 0.5 * whole.box.lower, np.inf)
         heap: list[tuple[float, int, FloatArray, FloatArray]] = []
         waiting = [(whole.box.lower, whole.box.upper)]
         while waiting or heap:
             for lower, upper in waiting:
-                excess = self._excess(lower, upper, whole)
+                excess = self._excess(lower, upper, whole, deadline)
                 if excess > 0:
                     heapq.heappush(heap, (-excess, self.boxes, lower, upper))
             if not heap:
@@ -131,8 +133,9 @@ class SlopeSearch:
             if self.suspects or deadline.passed or self.boxes >= MOST_BOXES:
                 return False
             _, _, lower, upper = heapq.heappop(heap)
-            widest = int(np.argmax((upper - lower) / scale))
-            if upper[widest] - lower[widest] < FINEST * scale[widest]:
+            sides = (0.5 * upper - 0.5 * lower) / scale
+            widest = int(np.argmax(sides))
+            if sides[widest] < FINEST:
                 return False
             middle = 0.5 * lower[widest] + 0.5 * upper[widest]
             if not lower[widest] < middle < upper[widest]:
@@ -142,20 +145,20 @@ class SlopeSearch:
             waiting = [(lower, left), (right, upper)]
         return True
 
-    def _excess(self, lower: FloatArray, upper: FloatArray, whole: InputSet) -> float:
+    def _excess(self, lower: FloatArray, upper: FloatArray, whole: InputSet, deadline: Deadline) -> float:
         """Return a positive number if some derivative over a box may be wrong, the larger the worse; else zero."""
         self.boxes += 1
         if any(_misses(atom, lower, upper) for atom in (*self.domain.conditions, *self.prop.where)):
             return 0.0
         bounds = bound_network(self.network, InputSet(Interval(lower, upper), whole.balls))
-        found = self._worst_phase(bounds)
+        found = self._worst_phase(bounds, deadline)
         if found <= 0:
             return 0.0
         self._suspect(0.5 * lower + 0.5 * upper)
         # Beyond floats it is large enough; below the smallest it is still positive.
         return min(max(float(min(found, Fraction(10**300))), 1e-300), 1e300)
 
-    def _worst_phase(self, bounds: NetworkBounds) -> Fraction:
+    def _worst_phase(self, bounds: NetworkBounds, deadline: Deadline) -> Fraction:
         """Return zero if derivatives are right whatever the phases of open ReLUs, else an excess that was met.
 
         Each piece has one phase of each ReLU; some phases belong to no piece, so that an excess may be none.
@@ -169,7 +172,7 @@ class SlopeSearch:
             if found <= 0:
                 continue
             halves = _split(part) if part.unstable <= FEW_UNSTABLE else ()
-            if not halves:
+            if not halves or deadline.passed:
                 return found
             pending += halves
         return found if found > 0 else Fraction(1)
@@ -180,7 +183,10 @@ class SlopeSearch:
         return np.asarray(input_gradient(self.network, point[None, :], rows)[0])
 
     def _suspect(self, point: FloatArray) -> None:
-        exact = np.array([Fraction(v) for v in self._gradient(point).tolist()], dtype=object)
+        gradient = self._gradient(point)
+        if not np.isfinite(gradient).all():
+            return
+        exact = np.array([Fraction(v) for v in gradient.tolist()], dtype=object)
         if SLOPE_KINDS[type(self.prop)].excess(self.prop, exact, exact, 1) > 0:
             self.suspects.append(point)
 

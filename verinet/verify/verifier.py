@@ -164,11 +164,10 @@ def verify_property(
         If the property does not fit the network.
     """
     task = _Task.start(network, reduce_property(network, domain, prop, references), options or VerifyOptions())
+    slopes = None
     if isinstance(prop, Sloped) and task.options.engine == "auto" and task.regions:
-        verdict = _by_slopes(task, SlopeSearch(network, domain, prop))
-        if verdict is not None:
-            return verdict
-    return _search(task)
+        slopes = SlopeSearch(network, domain, prop)
+    return _search(task, slopes)
 
 
 def verify_query(network: Network, query: Query, options: VerifyOptions | None = None) -> Verdict:
@@ -199,6 +198,7 @@ def verify_query(network: Network, query: Query, options: VerifyOptions | None =
 def _by_slopes(task: _Task, search: SlopeSearch) -> Verdict | None:
     """Decide by derivatives what they can decide: hold everywhere, or propose a counterexample."""
     engine = "derivative (auto: the cheap sufficient test first)"
+    task.options.on_progress("bounding derivatives")
     holds = search.holds(task.deadline.within(min(SLOPES_SHARE * task.options.timeout, SLOPES_SECONDS)))
     if holds:
         sentence = (
@@ -218,10 +218,11 @@ def _unstable(task: _Task) -> int:
     return sum(bound_network(task.searched, InputSet.of(region.domain)).unstable for region in task.regions)
 
 
-def _search(task: _Task) -> Verdict:
-    """Falsify, then prove region by region; an interrupt says what was known by then."""
+def _search(task: _Task, slopes: SlopeSearch | None = None) -> Verdict:
+    """Ask derivatives, falsify, then prove region by region; an interrupt says what was known by then."""
     try:
-        return _searched(task)
+        by_slopes = None if slopes is None else _by_slopes(task, slopes)
+        return _searched(task) if by_slopes is None else by_slopes
     except Interrupted:
         raise
     except KeyboardInterrupt:
