@@ -77,9 +77,7 @@ ENGINES: Mapping[str, Engine] = {
 """The engines by name; ``auto`` chooses among them."""
 
 _IN_TURN = "branch, then milp"
-
-_CHOICES: Mapping[str, Engine] = {**ENGINES, _IN_TURN: _boxes_then_milp}
-"""What ``auto`` may choose."""
+"""What ``auto`` may choose beside them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,7 +308,8 @@ def _examined(task: _Task, name: str, region: Region) -> Finding:
     """Let the engine decide a region, and Z3 where the engine's tolerance leaves it open."""
     if task.deadline.passed:
         return Finding(Outlook.OPEN, reason="the time limit was reached", timed_out=True)
-    finding = _CHOICES[name](task.searched, region, task.options, task.deadline)
+    engine = _boxes_then_milp if name == _IN_TURN else ENGINES[name]
+    finding = engine(task.searched, region, task.options, task.deadline)
     if (
         finding.outlook is Outlook.OPEN
         and not finding.cut_short
