@@ -114,6 +114,45 @@ def test_a_property_file_decides_the_exit_code(tmp_path: Path, model: Path, caps
         assert "->" in out
 
 
+EQUIVALENT = """
+[inputs]
+count = 2
+range = [0, 1]
+
+[[property]]
+name = "as before"
+kind = "equivalent"
+reference = "old"
+band = 0.25
+"""
+
+
+def test_two_networks_are_compared(tmp_path: Path, model: Path, network: Network, capsys) -> None:
+    prop, record = write(tmp_path / "p.toml", EQUIVALENT), tmp_path / "record.json"
+    biases = [node.op.bias for node in network.nodes if node.name.startswith("affine")]  # type: ignore[union-attr]
+    weights = [node.op.maps[0].weights for node in network.nodes if node.name.startswith("affine")]  # type: ignore[union-attr]
+    for shift, code in ((0.125, 0), (0.5, 1)):
+        write_onnx(dense_network(weights, [*biases[:-1], biases[-1] + shift]), tmp_path / "old.onnx")
+        old = f"old={tmp_path / 'old.onnx'}"
+        assert run("verify", prop, "--network", model, "--network", old, "--json", record) == code
+        out = capsys.readouterr().out
+        assert "the network always is within 0.25 of the outputs of old" in out
+        (verdict,) = json.loads(record.read_text())
+        assert verdict["references"]["old"]["name"] == "old.onnx"
+        if code:
+            new, before = verdict["counterexample"]
+            assert new["inputs"] == before["inputs"]
+            assert before["outputs"][0]["value"] - new["outputs"][0]["value"] == pytest.approx(0.5)
+            assert new["onnxruntime"] is not None
+    for arguments, message in (
+        ((), "add --network old=MODEL.onnx"),
+        (("--network", tmp_path / "old.onnx"), "needs a name"),
+        (("--network", old, "--network", old), "given twice"),
+    ):
+        assert run("verify", prop, "--network", model, *arguments) == 2
+        assert message in capsys.readouterr().err
+
+
 TABLE = "a,b,label\n" + "".join(f"{a},{b},{'yes' if a > b else 'no'}\n" for a in range(4) for b in range(4))
 WRITTEN = ["network.onnx", "network.svg", "network.txt", "progress.svg", "record.json", "units.svg"]
 

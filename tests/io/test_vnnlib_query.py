@@ -23,10 +23,10 @@ from verinet.model import (
     Region,
     Side,
     Symbol,
-    composed_network,
     dense_network,
     evaluate_exact,
     identify_equal_inputs,
+    join_networks,
 )
 
 HEAD = """(vnnlib-version <2.0>)
@@ -205,7 +205,7 @@ def test_networks_side_by_side_compute_what_each_does():
     rng = np.random.default_rng(0)
     first = dense_network([rng.normal(size=(3, 2)), rng.normal(size=(1, 3))], [rng.normal(size=3), np.zeros(1)])
     second = dense_network([rng.normal(size=(2, 3))], [rng.normal(size=2)])
-    whole = composed_network([(first, (2, 0)), (second, (0, 1, 2)), (first, (1, 1))], 4)
+    whole = join_networks([first, second, first], [(2, 0), (0, 1, 2), (1, 1)], 4)
     x = [Fraction(n, 7) for n in (3, -5, 2, 9)]
     expected = [
         *evaluate_exact(first, [x[2], x[0]]),

@@ -1,4 +1,4 @@
-"""Stacks of layers reach the optimum of brute force, keep their budgets, and are exported without what is not in use."""
+"""Stacks of layers reach the optimum of brute force, keep budgets, and are exported without what is not in use."""
 
 import itertools
 from collections.abc import Iterator

@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -154,6 +155,8 @@ class VerdictRecord(Record):
     counterexample : tuple of PointRecord or None
     seconds : float
     network, property_file : FileRecord
+    references : dict of FileRecord
+        Other networks that were given to compare with, by name.
     version : str
     python : str
     """
@@ -175,12 +178,19 @@ class VerdictRecord(Record):
     seconds: float
     network: FileRecord
     property_file: FileRecord
+    references: dict[str, FileRecord] = {}
     version: str = verinet.__version__
     python: str = platform.python_version()
 
     @classmethod
     def of(
-        cls, name: str, sentence: str, verdict: Verdict, network: FileRecord, property_file: FileRecord
+        cls,
+        name: str,
+        sentence: str,
+        verdict: Verdict,
+        network: FileRecord,
+        property_file: FileRecord,
+        references: Mapping[str, FileRecord] | None = None,
     ) -> "VerdictRecord":
         """Record a verdict."""
         points = None
@@ -216,6 +226,7 @@ class VerdictRecord(Record):
             seconds=verdict.seconds,
             network=network,
             property_file=property_file,
+            references=dict(references or {}),
         )
 
 

@@ -39,7 +39,10 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for everything that is 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 Capability = Annotated[bool, typer.Option(show_default=False)]
 PROPERTY_HELP = "A .vnnlib, .vnnlib.gz, .txt or .toml file."
-NETWORK_HELP = "MODEL.onnx or MODEL.nnet; NAME=MODEL for a network that a VNN-LIB 2 file declares, once for each."
+NETWORK_HELP = (
+    "MODEL.onnx or MODEL.nnet; NAME=MODEL for a network that a VNN-LIB 2 file declares or a property compares with, "
+    "once for each."
+)
 
 
 def _finish(run: Any) -> None:

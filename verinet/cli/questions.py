@@ -7,9 +7,9 @@ from pathlib import Path
 from verinet.errors import InputError, PropertyError
 from verinet.io import NamedPath, VnnlibQuery, bind, read_network, read_property_file, read_vnnlib
 from verinet.io.names import quoted, suggestion
-from verinet.model import Domain, Feature, Network, Property, PropertySet, Reduction, reduce_property
+from verinet.model import Domain, Equivalent, Feature, Network, Property, PropertySet, Reduction, reduce_property
 
-__all__ = ["QuestionFile", "Subject", "is_vnnlib", "only_network", "read_questions", "unknown_kind"]
+__all__ = ["QuestionFile", "Subject", "is_vnnlib", "main_network", "only_network", "read_questions", "unknown_kind"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,26 @@ def only_network(networks: Sequence[NamedPath]) -> Path:
             f"expected one --network, found {len(networks)}; only VNN-LIB 2 files speak of several networks"
         )
     return Path(networks[0].path)
+
+
+def main_network(networks: Sequence[NamedPath]) -> tuple[Path, dict[str, Path]]:
+    """Return the network that properties are about, the first one, and those that they compare it with, by name.
+
+    Raises
+    ------
+    InputError
+        If a further network has no name, or one that is taken.
+    """
+    references: dict[str, Path] = {}
+    for other in networks[1:]:
+        if not other.name:
+            raise InputError(
+                f"--network: a second network needs a name, found {str(other.path)!r}; write NAME={other.path}"
+            )
+        if other.name in references:
+            raise InputError(f"--network: the name {other.name!r} is given twice; choose distinct names")
+        references[other.name] = Path(other.path)
+    return Path(networks[0].path), references
 
 
 def unknown_kind(path: Path) -> InputError:
@@ -113,5 +133,7 @@ def _read_toml(property_file: Path, network_file: Path, only: str | None) -> Que
     if only is not None and only not in names:
         raise PropertyError(f"--only: there is no property {quoted(only)} ({suggestion(only, names)})")
     chosen = [prop for prop in frame.properties if only in (None, prop.name)]
+    if any(isinstance(prop, Equivalent) for prop in chosen):
+        raise InputError("a property that compares networks is for verinet verify; choose others with --only")
     subjects = tuple(Subject(p.name, reduce_property(network, frame.domain, p), p) for p in chosen)
     return QuestionFile(network, frame, (frame.domain,), subjects)

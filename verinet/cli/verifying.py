@@ -1,6 +1,6 @@
 """``verinet verify``: a property file and a network file, to verdicts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 from verinet.cli.declared import DeclaredQuestion, read_declared
 from verinet.cli.exits import Exit
 from verinet.cli.output import Reporter, progress, result
-from verinet.cli.questions import is_vnnlib, only_network, unknown_kind
+from verinet.cli.questions import is_vnnlib, main_network, only_network, unknown_kind
 from verinet.errors import InputError, PropertyError
 from verinet.io import (
     NamedPath,
@@ -175,13 +175,14 @@ def _answer_vnnlib(request: VerifyRequest, question: _VnnlibQuestion, report: Re
 def _verify_toml(request: VerifyRequest) -> Exit:
     """Print one line a property, and the counterexamples of those that are violated; also when interrupted."""
     properties = read_property_file(request.property_file)
-    path = only_network(request.networks)
+    path, references = main_network(request.networks)
     network = read_network(path)
     judged: list[Judged] = []
     with progress(request.quiet) as report:
         try:
+            others = {name: read_network(other) for name, other in references.items()}
             options = replace(_options(request, report), replay=replay_on(path))
-            judged.extend(_judge_each(network, properties, options))
+            judged.extend(_judge_each(network, properties, options, others))
         except Interrupted as stop:
             prop = properties.properties[len(judged)]
             judged.append(Judged(prop.name, describe(prop, properties), stop.verdict))
@@ -201,15 +202,18 @@ def _answer_toml(request: VerifyRequest, judged: Sequence[Judged], properties: P
 
 def judge_all(network: Network, properties: PropertySet, options: VerifyOptions) -> list[Judged]:
     """Verify every property of a set, each within the time limit."""
-    return list(_judge_each(network, properties, options))
+    return list(_judge_each(network, properties, options, {}))
 
 
-def _judge_each(network: Network, properties: PropertySet, options: VerifyOptions) -> Iterator[Judged]:
-    named = len(properties.outputs)
+def _judge_each(
+    network: Network, properties: PropertySet, options: VerifyOptions, references: Mapping[str, Network]
+) -> Iterator[Judged]:
+    named, domain = len(properties.outputs), properties.domain
     if named and named != network.size_out:
         raise PropertyError(f"the network has {network.size_out} outputs, but the property file names {named}")
     for prop in properties.properties:
-        yield Judged(prop.name, describe(prop, properties), verify_property(network, properties.domain, prop, options))
+        verdict = verify_property(network, domain, prop, options, references)
+        yield Judged(prop.name, describe(prop, properties), verdict)
         # Reading the files was part of the first one's time.
         options = replace(options, started=None)
 
@@ -260,7 +264,8 @@ def _assignments(names: Sequence[str], values: Sequence[Fraction]) -> str:
 def _write_records(request: VerifyRequest, judged: Sequence[Judged]) -> None:
     if request.json_file is None and request.counterexample_file is None:
         return
-    records = records_of(judged, only_network(request.networks), request.property_file)
+    path, references = main_network(request.networks)
+    records = records_of(judged, path, request.property_file, references)
     if request.json_file is not None:
         write_atomically(request.json_file, records_text(records))
     violated = [record for record in records if record.counterexample is not None]
@@ -268,13 +273,16 @@ def _write_records(request: VerifyRequest, judged: Sequence[Judged]) -> None:
         write_atomically(request.counterexample_file, records_text(violated))
 
 
-def records_of(judged: Sequence[Judged], network: Path, property_file: Path) -> "list[VerdictRecord]":
+def records_of(
+    judged: Sequence[Judged], network: Path, property_file: Path, references: Mapping[str, Path] | None = None
+) -> "list[VerdictRecord]":
     """Record verdicts together with the hashes of what they are about."""
     # Schemas take a while to import; a question without a record should not wait for them.
     from verinet.audit import FileRecord, VerdictRecord
 
     files = FileRecord.of(network), FileRecord.of(property_file)
-    return [VerdictRecord.of(item.name, item.sentence, item.verdict, *files) for item in judged]
+    others = {name: FileRecord.of(path) for name, path in (references or {}).items()}
+    return [VerdictRecord.of(item.name, item.sentence, item.verdict, *files, others) for item in judged]
 
 
 def records_text(records: "Sequence[VerdictRecord]") -> str:

@@ -28,8 +28,8 @@ from verinet.model import (
     Region,
     Side,
     Symbol,
-    composed_network,
     identify_equal_inputs,
+    join_networks,
 )
 from verinet.numeric import FloatArray
 
@@ -129,7 +129,7 @@ class BoundQuery:
             for network, columns in zip(networks, self.columns, strict=True)
             if network is not None
         ]
-        return composed_network(parts, self.identification.size) if len(parts) == len(networks) else None
+        return _joined(parts, self.identification.size) if len(parts) == len(networks) else None
 
 
 def bind(declared: VnnlibQuery, paths: Sequence[NamedPath]) -> BoundQuery:
@@ -163,7 +163,7 @@ def bind(declared: VnnlibQuery, paths: Sequence[NamedPath]) -> BoundQuery:
         for file, columns in zip(files, _input_columns(declared), strict=True)
     ]
     is_plain = len(parts) == 1 and parts[0][1] == list(range(identification.size))
-    whole = parts[0][0] if is_plain else composed_network(parts, identification.size)
+    whole = parts[0][0] if is_plain else _joined(parts, identification.size)
     return BoundQuery(declared, Query(whole, identification.regions), files, identification, is_whole)
 
 
@@ -330,3 +330,7 @@ def _regions(declared: VnnlibQuery, names: Sequence[str], fixed: Sequence[Form])
     except PropertyError:
         # An input has no bound. Counterexamples may still be found.
         return regions(form, names, implied=implied, reach=REACH, tolerance=tolerance), False
+
+
+def _joined(parts: Sequence[tuple[Network, Sequence[int]]], size: int) -> Network:
+    return join_networks([network for network, _ in parts], [columns for _, columns in parts], size)

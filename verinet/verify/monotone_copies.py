@@ -70,7 +70,7 @@ def _is_excluded(network: Network, first: Sequence[int], second: Sequence[int], 
             falls = atom.expression == _difference(Side.OUTPUT, network.size_out + output, output)
             if falls or atom.expression == _difference(Side.OUTPUT, output, network.size_out + output):
                 if output not in changes:
-                    low, high = derivative_range(found, output)
+                    low, high, _ = derivative_range(found, output)
                     # Each input may rise by an amount of its own, so no derivative makes up for another one.
                     changes[output] = bool((low[raised] >= 0).all()), bool((high[raised] <= 0).all())
                 return changes[output][0 if falls else 1]

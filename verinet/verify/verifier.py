@@ -9,19 +9,22 @@ from functools import partial
 
 from verinet.bounds import InputSet, bound_network
 from verinet.errors import InputError
-from verinet.model import Affine, Domain, Monotone, Network, Property, Query, Reduction, Region, reduce_property
+from verinet.model import Affine, Domain, Network, Property, Query, Reduction, Region, reduce_property
 from verinet.solve import Z3Backend, get
 from verinet.verify.cold_start import COMPILED_ENGINES, search_when_compiled
-from verinet.verify.derivative import derivative_range
 from verinet.verify.falsify import falsify, sample
 from verinet.verify.finding import Finding, Outlook
 from verinet.verify.milp import search_with_milp
 from verinet.verify.options import Deadline, VerifyOptions
+from verinet.verify.slopes import Sloped, SlopeSearch
 from verinet.verify.smt import is_occupied, search_with_smt
 from verinet.verify.verdict import Answer, Interrupted, Level, Verdict
-from verinet.verify.witness import make_witness
+from verinet.verify.witness import confirm, make_witness
 
 __all__ = ["ENGINES", "verify_property", "verify_query"]
+
+SLOPES_SHARE, SLOPES_SECONDS = 0.3, 20.0
+"""Part of the time limit, and the most of a long one, in which derivatives may decide."""
 
 FALSIFIER_SHARE = 0.2
 """Part of the time limit that the falsifier may take before the proof begins."""
@@ -34,6 +37,10 @@ MOST_MOVING_INPUTS = 12
 
 FEW_UNSTABLE = 16
 """A MILP with so few binaries takes a fraction of a second."""
+
+BOXES_SHARE, BOXES_SECONDS = 0.2, 20.0
+"""Part of the time, and the most of a long one, in which boxes are split before a solver is asked: boxes decide most
+comparisons in a second, and never those that touch their threshold."""
 
 FALSIFIER_ROUNDS = {"branch": 0}
 """Rounds of sampling before an engine starts, one if not named here; the branch engine goes on with them itself."""
@@ -51,12 +58,26 @@ def _smt_engine(network: Network, region: Region, options: VerifyOptions, deadli
     return search_with_smt(network, region, deadline)
 
 
+def _boxes_then_milp(network: Network, region: Region, options: VerifyOptions, deadline: Deadline) -> Finding:
+    """Split boxes for a while, then leave what touches its threshold to a solver."""
+    share = deadline.within(min(BOXES_SHARE * deadline.left, BOXES_SECONDS))
+    finding = ENGINES["branch"](network, region, options, share)
+    if finding.outlook is not Outlook.OPEN or finding.interrupted or deadline.passed:
+        return finding
+    second = search_with_milp(network, region, options, deadline)
+    # The bound of the boxes left holds as well as that of the solver.
+    return finding if second.outlook is Outlook.OPEN and second.bound is None else second
+
+
 ENGINES: Mapping[str, Engine] = {
     **{name: partial(search_when_compiled, name) for name in COMPILED_ENGINES},
     "milp": search_with_milp,
     "smt": _smt_engine,
 }
 """The engines by name; ``auto`` chooses among them."""
+
+_IN_TURN = "branch, then milp"
+"""What ``auto`` may choose beside them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +118,7 @@ class _Task:
         # A region whose box is crossed holds no point; bounds over it would mean nothing.
         regions = tuple(r for r in reduction.query.regions if not r.domain.has_empty_box)
         live = replace(reduction, query=replace(reduction.query, regions=regions))
-        is_comparison = is_comparison or len(reduction.copies) > 1
+        is_comparison = is_comparison or reduction.compares
         return cls(network, live, options, Deadline(began + options.timeout), now, is_comparison)
 
     @property
@@ -118,7 +139,13 @@ class _Task:
         return self.verdict(Answer.VIOLATED, engine, witness=witness, evidence=evidence)
 
 
-def verify_property(network: Network, domain: Domain, prop: Property, options: VerifyOptions | None = None) -> Verdict:
+def verify_property(
+    network: Network,
+    domain: Domain,
+    prop: Property,
+    options: VerifyOptions | None = None,
+    references: Mapping[str, Network] | None = None,
+) -> Verdict:
     """Decide whether a property holds at every input of a domain.
 
     Parameters
@@ -127,23 +154,24 @@ def verify_property(network: Network, domain: Domain, prop: Property, options: V
     domain : Domain
     prop : Property
     options : VerifyOptions or None
+    references : Mapping or None
+        Other networks that a property may compare with, by name.
 
     Returns
     -------
     Verdict
-        See `verify_query`. A monotone property whose derivatives all have the right sign is verified without search.
+        See `verify_query`. A monotone or Lipschitz property is first put to the derivatives of the linear pieces.
 
     Raises
     ------
     PropertyError
         If the property does not fit the network.
     """
-    task = _Task.start(network, reduce_property(network, domain, prop), options or VerifyOptions())
-    cheap_first = task.options.engine == "auto" and bool(task.regions)
-    if isinstance(prop, Monotone) and cheap_first and _derivative_decides(network, domain, prop):
-        sentence = "the derivative has the right sign on every linear piece, by rational interval arithmetic"
-        return _confirmed(task, "derivative (auto: the cheap sufficient test first)", (sentence,), _unstable(task))
-    return _search(task)
+    task = _Task.start(network, reduce_property(network, domain, prop, references), options or VerifyOptions())
+    slopes = None
+    if isinstance(prop, Sloped) and task.options.engine == "auto" and task.regions:
+        slopes = SlopeSearch(network, domain, prop)
+    return _search(task, slopes)
 
 
 def verify_query(
@@ -175,21 +203,34 @@ def verify_query(
     return _search(_Task.start(network, identity, options or VerifyOptions(), is_comparison))
 
 
-def _derivative_decides(network: Network, domain: Domain, prop: Monotone) -> bool:
-    lower, upper = derivative_range(bound_network(network, InputSet.of(domain)), prop.output)
-    moved = list(prop.inputs)
-    # Each input may rise by an amount of its own, so no derivative makes up for another one.
-    return bool((lower[moved] >= 0).all() if prop.increasing else (upper[moved] <= 0).all())
+def _by_slopes(task: _Task, search: SlopeSearch) -> Verdict | None:
+    """Decide by derivatives what they can decide: hold everywhere, or propose a counterexample."""
+    engine = "derivative (auto: the cheap sufficient test first)"
+    task.options.on_progress("bounding derivatives")
+    holds = search.holds(task.deadline.within(min(SLOPES_SHARE * task.options.timeout, SLOPES_SECONDS)))
+    if holds:
+        sentence = (
+            f"the derivative is right on every linear piece, by rational interval arithmetic on {search.boxes} box(es)"
+        )
+        # Of many boxes the whole says little about how hard the question is: no second engine is asked.
+        return _confirmed(task, engine, (sentence,), _unstable(task) if search.boxes == 1 else None)
+    (region,) = task.regions
+    for point in search.proposals(task.reduction):
+        found = confirm(task.searched, region, point)
+        if found is not None:
+            return task.violated(found, engine, ("a linear piece with a wrong derivative led to the counterexample",))
+    return None
 
 
 def _unstable(task: _Task) -> int:
     return sum(bound_network(task.searched, InputSet.of(region.domain)).unstable for region in task.regions)
 
 
-def _search(task: _Task) -> Verdict:
-    """Falsify, then prove region by region; an interrupt says what was known by then."""
+def _search(task: _Task, slopes: SlopeSearch | None = None) -> Verdict:
+    """Ask derivatives, falsify, then prove region by region; an interrupt says what was known by then."""
     try:
-        return _searched(task)
+        by_slopes = None if slopes is None else _by_slopes(task, slopes)
+        return _searched(task) if by_slopes is None else by_slopes
     except Interrupted:
         raise
     except KeyboardInterrupt:
@@ -246,7 +287,10 @@ def _chosen(task: _Task) -> tuple[str, str]:
     if task.options.engine != "auto":
         return task.options.engine, "as requested"
     if task.is_comparison:
-        return "milp", "auto: a comparison of two inputs touches its threshold, which boxes cannot"
+        unstable = _unstable(task)
+        if unstable <= FEW_UNSTABLE:
+            return "milp", f"auto: a comparison with {unstable} unstable neurons"
+        return _IN_TURN, "auto: a comparison, which may touch its threshold where boxes cannot tell"
     moving = max(sum(low < high for low, high in zip(*r.domain.exact_box(), strict=True)) for r in task.regions)
     if moving > MOST_MOVING_INPUTS:
         if any(r.domain.integral for r in task.regions):
@@ -274,7 +318,8 @@ def _examined(task: _Task, name: str, region: Region) -> Finding:
     """Let the engine decide a region, and Z3 where the engine's tolerance leaves it open."""
     if task.deadline.passed:
         return Finding(Outlook.OPEN, reason="the time limit was reached", timed_out=True)
-    finding = ENGINES[name](task.searched, region, task.options, task.deadline)
+    engine = _boxes_then_milp if name == _IN_TURN else ENGINES[name]
+    finding = engine(task.searched, region, task.options, task.deadline)
     if (
         finding.outlook is Outlook.OPEN
         and not finding.cut_short

@@ -136,7 +136,8 @@ def applies(specification: LayeredSpecification, samples: int) -> bool:
     if specification.counts_features or budget.nonzeros is not None or budget.units is not None:
         return False
     hidden, last = layers
-    assert isinstance(hidden.weights, Quantised) and isinstance(last.weights, Quantised)
+    assert isinstance(hidden.weights, Quantised)
+    assert isinstance(last.weights, Quantised)
     choices = len(hidden.weights.values)
     inputs = specification.architecture.input_shape[0] + hidden.bias
     entries = inputs * math.log(choices) + math.log(samples * len(last.weights.values))
@@ -147,7 +148,7 @@ def _columns(specification: LayeredSpecification, x: FloatArray) -> _Columns:
     """Lay out all units that are not zero everywhere, the cheapest of those with equal effects."""
     layers = _layers(specification)
     assert layers is not None
-    hidden, last = layers
+    hidden = layers[0]
     weights: Any = hidden.weights
     grid = np.array(list(product(range(len(weights.values)), repeat=x.shape[1])), dtype=np.int8)
     units = weights.values[grid]
@@ -176,8 +177,9 @@ def _columns(specification: LayeredSpecification, x: FloatArray) -> _Columns:
 
 def _last_values(specification: LayeredSpecification) -> FloatArray:
     layers = _layers(specification)
-    assert layers is not None and isinstance(layers[1].weights, Quantised)
-    return layers[1].weights.values
+    assert layers is not None
+    weights: Any = layers[1].weights
+    return np.asarray(weights.values)
 
 
 def _unit_costs(specification: LayeredSpecification, units: FloatArray) -> FloatArray:
@@ -269,7 +271,7 @@ def _bound_at(
     return _Priced(bound, reduced - least, -least)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _combine(
     effects: FloatArray,
     costs: FloatArray,
@@ -391,7 +393,14 @@ class _Case:
     def search(
         self, best: float, most: int | None, running: Callable[[], bool]
     ) -> tuple[IntArray | None, float, float]:
-        """Look for networks below `best`: return their columns (-1 for no unit), the objective, and a bound of the rest."""
+        """Look for networks below `best`; a column of -1 is no unit.
+
+        Returns
+        -------
+        columns : ndarray of int or None
+        objective, bound : float
+            Of the best network, and of what was not looked at.
+        """
         slacks = np.append(self.priced.slacks, self.priced.idle)
         order = np.argsort(slacks, kind="stable")
         order = order[self.priced.bound + slacks[order] < best][:most]

@@ -5,12 +5,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from verinet.numeric import FloatArray
+from verinet.numeric import BoolArray, FloatArray, IntArray
 from verinet.program import Expressions, Indicator, ProgrammeBuilder
 from verinet.train.layered.specification import LayeredSpecification
-from verinet.train.specification import Loss
+from verinet.train.specification import Loss, Objective
 
-__all__ = ["CURVED", "MARGIN_TOLERANCE", "LossRows", "Sample", "add_errors", "add_loss", "sample_losses", "tangent_rows"]
+__all__ = [
+    "CURVED",
+    "MARGIN_TOLERANCE",
+    "LossRows",
+    "Sample",
+    "add_errors",
+    "add_loss",
+    "sample_losses",
+    "tangent_rows",
+]
+
+MARGIN_TOLERANCE = 1e-6
+"""Share of its margin by which a sample may miss it and still be no error: solvers' rows have a tolerance too."""
 
 FIRST_TANGENTS = 9
 """Tangents of a curved loss that a programme begins with; others are added where it is too low."""
@@ -66,7 +78,7 @@ def margins_of(samples: Sample, outputs: Expressions) -> Expressions:
     return outputs[(rows + own[:, None] + 0 * rivals).ravel()] - outputs[(rows + rivals).ravel()]
 
 
-def _classes(samples: Sample) -> tuple[FloatArray, FloatArray]:
+def _classes(samples: Sample) -> tuple[IntArray, IntArray]:
     own = samples.targets.astype(np.int64)
     every = np.arange(samples.outputs)
     rivals = np.array([every[every != k] for k in own]).reshape(len(own), samples.outputs - 1)
@@ -82,6 +94,27 @@ def margin_values(samples: Sample, outputs: FloatArray) -> FloatArray:
     return np.asarray((right - np.take_along_axis(outputs, rivals, axis=1)).min(axis=1))
 
 
+def is_error(objective: Objective, margins: FloatArray) -> BoolArray:
+    """Tell which margins are missed by more than their tolerance."""
+    return np.asarray(margins < objective.margin * (1 - MARGIN_TOLERANCE))
+
+
+MARGIN_LOSSES: Mapping[Loss, Callable[[Objective, FloatArray], FloatArray]] = {
+    Loss.HINGE: lambda objective, margins: np.maximum(objective.margin - margins, 0.0),
+    Loss.ZERO_ONE: lambda objective, margins: is_error(objective, margins).astype(np.float64),
+    Loss.LOGISTIC: lambda objective, margins: np.logaddexp(0.0, -margins),
+}
+"""Losses of classes, from the margins of samples."""
+
+ERROR_LOSSES: Mapping[Loss, Callable[[Objective, FloatArray], FloatArray]] = {
+    Loss.L1: lambda objective, error: np.abs(error),
+    Loss.EPSILON_INSENSITIVE: lambda objective, error: np.maximum(np.abs(error) - objective.epsilon, 0.0),
+    Loss.PINBALL: lambda objective, error: np.maximum(objective.quantile * error, (objective.quantile - 1) * error),
+    Loss.SQUARED: lambda objective, error: error**2,
+}
+"""Losses of numbers, from targets minus outputs."""
+
+
 def sample_losses(specification: LayeredSpecification, samples: Sample, outputs: FloatArray) -> FloatArray:
     """Return the loss of each sample in float64.
 
@@ -94,22 +127,9 @@ def sample_losses(specification: LayeredSpecification, samples: Sample, outputs:
     objective = specification.objective
     if specification.classifies:
         margins = margin_values(samples, outputs)
-        return {
-            Loss.HINGE: lambda: np.maximum(objective.margin - margins, 0.0),
-            Loss.ZERO_ONE: lambda: (margins < objective.margin * (1 - MARGIN_TOLERANCE)).astype(np.float64),
-            Loss.LOGISTIC: lambda: np.logaddexp(0.0, -margins),
-        }[objective.loss]()
+        return MARGIN_LOSSES[objective.loss](objective, margins)
     error = samples.targets - outputs[:, 0]
-    return {
-        Loss.L1: lambda: np.abs(error),
-        Loss.EPSILON_INSENSITIVE: lambda: np.maximum(np.abs(error) - objective.epsilon, 0.0),
-        Loss.PINBALL: lambda: np.maximum(objective.quantile * error, (objective.quantile - 1) * error),
-        Loss.SQUARED: lambda: error**2,
-    }[objective.loss]()
-
-
-MARGIN_TOLERANCE = 1e-6
-"""Share of its margin by which a sample may miss it and still be no error: solvers' rows have a tolerance too."""
+    return ERROR_LOSSES[objective.loss](objective, error)
 
 
 def _loss_variables(builder: ProgrammeBuilder, count: int) -> Expressions:
@@ -146,10 +166,9 @@ def add_errors(
     short = (-margins).shifted(specification.objective.margin)
     _, upper = builder.enclosure(short)
     builder.semantic(Indicator(np.repeat(errors, rivals), short, upper, active=False))
-    limit = specification.objective.margin * (1 - MARGIN_TOLERANCE)
 
     def complete(point: FloatArray, outputs: FloatArray) -> None:
-        point[errors] = margin_values(samples, outputs) < limit
+        point[errors] = is_error(specification.objective, margin_values(samples, outputs))
 
     losses = Expressions.variables(errors)
     return LossRows(losses.linear(samples.weights[None, :]), complete, losses, margins)
@@ -239,9 +258,7 @@ LOSSES: Mapping[Loss, Callable[[ProgrammeBuilder, LayeredSpecification, Sample, 
     Loss.ZERO_ONE: _add_zero_one,
     Loss.L1: lambda b, s, n, f: _add_two_sided(b, s, n, f, (1.0, 1.0), 0.0),
     Loss.EPSILON_INSENSITIVE: lambda b, s, n, f: _add_two_sided(b, s, n, f, (1.0, 1.0), s.objective.epsilon),
-    Loss.PINBALL: lambda b, s, n, f: _add_two_sided(
-        b, s, n, f, (s.objective.quantile, 1 - s.objective.quantile), 0.0
-    ),
+    Loss.PINBALL: lambda b, s, n, f: _add_two_sided(b, s, n, f, (s.objective.quantile, 1 - s.objective.quantile), 0.0),
     Loss.SQUARED: _add_squared,
     Loss.LOGISTIC: _add_logistic,
 }

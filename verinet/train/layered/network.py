@@ -37,9 +37,7 @@ class _Stack:
         return _Stack((*self.nodes, Node(name, op, (self.last,), shape)), name, shape)
 
 
-def prune(
-    architecture: Architecture, values: Mapping[int, LayerValues]
-) -> tuple[Architecture, dict[int, LayerValues]]:
+def prune(architecture: Architecture, values: Mapping[int, LayerValues]) -> tuple[Architecture, dict[int, LayerValues]]:
     """Leave out units that nothing reads or that are constant, and gated layers that are off; the function is the same.
 
     Parameters
@@ -166,7 +164,9 @@ def build_layers(
     begin = _first_that_matters(architecture, values) if pruned else None
     if begin is None and (np.any(scaling.width != 1) or np.any(scaling.offset != 0)):
         scale = 1.0 / scaling.width
-        stack = stack.then("scale", Affine((Sparse.diagonal(scale),), -scaling.offset * scale), architecture.input_shape)
+        stack = stack.then(
+            "scale", Affine((Sparse.diagonal(scale),), -scaling.offset * scale), architecture.input_shape
+        )
     for position, layer in enumerate(architecture.layers):
         if begin is not None and position < begin:
             continue

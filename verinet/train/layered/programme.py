@@ -61,7 +61,9 @@ class LayeredProgramme:
             for p in self._layers
         ]
         programme = self.programme
-        return all(inside) and bool(((point >= programme.lower) | (point == 0.0)).all() and (point <= programme.upper).all())
+        return all(inside) and bool(
+            ((point >= programme.lower) | (point == 0.0)).all() and (point <= programme.upper).all()
+        )
 
     def towards(self, goal: Goal, limits: Mapping[Goal, float]) -> Programme:
         """Return the programme of a goal, with limits on others."""
@@ -169,12 +171,12 @@ class _Structure:
         """Return the sum of squares, exact at whole multiples of the scale: ``q >= (2t + 1) m - t (t + 1)``."""
         last, parts = self.architecture.weighted[-1], []
         for position, variables in self.walk.layers.items():
-            weights: Any = self.architecture.layers[position]
-            scale = weights.weights.scale
+            layer: Any = self.architecture.layers[position]
+            scale = layer.weights.scale
             blocks = [variables.weights] if position == last else [variables.weights, variables.biases]
             for block in blocks:
                 steps = block.size.scaled(1.0 / scale)
-                most = int(np.ceil(weights.weights.reach / scale))
+                most = int(np.ceil(layer.weights.reach / scale))
                 size = steps.size
                 square = self.builder.variables("square", np.zeros(size), np.full(size, float(most) ** 2))
                 own = Expressions.variables(square)
@@ -210,10 +212,8 @@ class _Structure:
 
     def units(self) -> Expressions:
         """Return the number of hidden units and filters in use."""
-        totals = [Expressions.constants([0.0])]
-        for position in self.architecture.hidden_units():
-            totals.append(self._used(position, *self._by_unit(position)).total())
-        return Expressions.stack(totals).total()
+        used = [self._used(position, *self._by_unit(position)).total() for position in self.architecture.hidden_units()]
+        return Expressions.stack([Expressions.constants([0.0]), *used]).total()
 
     def _by_unit(self, position: int) -> tuple[Expressions, IntArray]:
         """Return the sizes of a layer's weights and biases, and the unit of each."""

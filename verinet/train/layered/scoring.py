@@ -11,7 +11,7 @@ from verinet.model import Network, evaluate_exact_batch
 from verinet.numeric import FloatArray
 from verinet.train.data import TrainingData
 from verinet.train.layered.architecture import Architecture, Continuous, GatedLayer, LayerValues, unit_mask
-from verinet.train.layered.losses import MARGIN_TOLERANCE, Sample, margin_values, sample_losses
+from verinet.train.layered.losses import MARGIN_TOLERANCE, Sample, is_error, margin_values, sample_losses
 from verinet.train.layered.specification import Goal, LayeredSpecification
 from verinet.train.objective import LOSSES
 from verinet.train.specification import Budget
@@ -106,15 +106,13 @@ def goals_of(
             loss = float(sample_losses(specification, samples, outputs) @ samples.weights)
             results.append(loss + penalty(specification, values))
         elif goal is Goal.ERRORS:
-            missed = margin_values(samples, outputs) < limit * (1 - MARGIN_TOLERANCE)
+            missed = is_error(specification.objective, margin_values(samples, outputs))
             results.append(float(samples.weights[missed].sum()))
         elif goal is Goal.MARGIN:
             results.append(-_margin(margin_values(samples, outputs), limit))
         else:
             numbers = {Goal.NONZEROS: used.nonzeros, Goal.UNITS: used.units, Goal.FEATURES: len(used.features)}
-            results.append(
-                _size(specification.architecture, values, 1) if goal is Goal.SIZE else float(numbers[goal])
-            )
+            results.append(_size(specification.architecture, values, 1) if goal is Goal.SIZE else float(numbers[goal]))
     return tuple(results)
 
 

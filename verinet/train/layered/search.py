@@ -6,6 +6,7 @@ same layers over more rows.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from verinet.train.layered.architecture import (
     Quantised,
 )
 from verinet.train.layered.forward import activations, outputs_of
-from verinet.train.layered.losses import MARGIN_TOLERANCE, Sample, margin_values, sample_losses
+from verinet.train.layered.losses import Sample, is_error, margin_values, sample_losses
 from verinet.train.layered.scoring import feasible, goals_of
 from verinet.train.layered.specification import Goal, LayeredSpecification
 from verinet.train.specification import Loss
@@ -61,7 +62,7 @@ class Found:
 def _choices(weights: Quantised | Continuous) -> FloatArray:
     if isinstance(weights, Quantised):
         return weights.values
-    return weights.bound / GRID * np.arange(-GRID, GRID + 1)
+    return np.asarray(weights.bound / GRID * np.arange(-GRID, GRID + 1))
 
 
 class _Landscape:
@@ -72,9 +73,7 @@ class _Landscape:
         self.architecture = specification.architecture
         self.emphasis = np.ones(len(samples.targets))
 
-    def score(
-        self, values: Mapping[int, LayerValues], outputs: FloatArray, guided: bool = False
-    ) -> tuple[float, ...]:
+    def score(self, values: Mapping[int, LayerValues], outputs: FloatArray, guided: bool = False) -> tuple[float, ...]:
         """Return the goals and the guide, or the guide alone; infinite outside the budgets."""
         if not feasible(self.spec, values):
             return (np.inf,)
@@ -97,7 +96,7 @@ class _Landscape:
         if goal is Goal.OBJECTIVE:
             losses = sample_losses(self.spec, wide, flat)
         else:
-            losses = margin_values(wide, flat) < self.spec.objective.margin * (1 - MARGIN_TOLERANCE)
+            losses = is_error(self.spec.objective, margin_values(wide, flat)).astype(np.float64)
         return np.asarray(losses.reshape(several, count) @ self.samples.weights)
 
     def guides(self, outputs: FloatArray) -> FloatArray:
@@ -269,7 +268,7 @@ def _random_values(architecture: Architecture, rng: np.random.Generator) -> dict
             weights = np.where((size > layer.weights.bound).reshape(-1, *(1,) * (len(shape) - 1)), 0.0, weights)
             biases = np.where(size > layer.weights.bound, 0.0, biases)
         elif layer.weights.has_zero:
-            keep = min(1.0, 4.0 / max(np.prod(shape[1:]), 1) + 0.25)
+            keep = min(1.0, 4.0 / max(prod(shape[1:]), 1) + 0.25)
             weights = np.where(rng.random(shape) < keep, weights, 0.0)
         values[position] = LayerValues(weights, biases)
     return values
@@ -350,17 +349,18 @@ def search(
     guide = guide or Goal.OBJECTIVE not in specification.goals
     current = dict(start) if start is not None else None
     stale, descents = 0, 0
+    nothing: tuple[float, ...] = (np.inf,)
     while running() and not good_enough(best_score[:-1]) and (rounds is None or descents < rounds):
         descents += 1
         if current is None or stale > STALE:
-            begin, stale, held = _random_values(architecture, rng), 0, (np.inf,)
+            begin, stale, held = _random_values(architecture, rng), 0, nothing
             landscape.emphasis[:] = 1.0
         else:
             begin, held = _kicked(architecture, current, rng), judged(current)
         if not feasible(specification, begin):
             begin = dict(best)
         if guide and best_score[0] > 0:
-            begin, _ = _descend(landscape, begin, rng, running, guided=True)
+            begin = dict(_descend(landscape, begin, rng, running, guided=True)[0])
         values, score = _descend(landscape, begin, rng, running)
         landscape.emphasise(outputs_of(architecture, x, values))
         if score < held:
@@ -372,5 +372,3 @@ def search(
             on_better(Found(best, best_score[:-1]))
     outputs = outputs_of(architecture, x, best)
     return Found(best, goals_of(specification, samples, best, outputs))
-
-

@@ -63,9 +63,7 @@ class LayeredSpecification:
 
     def __post_init__(self) -> None:
         if not (self.l2 >= 0 and self.layer_penalty >= 0):
-            raise InputError(
-                f"penalties are not negative, found l2={self.l2} and layer_penalty={self.layer_penalty}"
-            )
+            raise InputError(f"penalties are not negative, found l2={self.l2} and layer_penalty={self.layer_penalty}")
         if not self.goals or len(set(self.goals)) < len(self.goals):
             raise InputError("a specification needs at least one goal, each once")
         first = self.architecture.layers[self.architecture.weighted[0]]

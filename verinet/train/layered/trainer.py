@@ -270,7 +270,9 @@ def _enumerate(state: _State) -> _Bound:
     state.solvers["enumeration of units"] = "their number is small"
     # The best is judged in float64 along two paths: their difference is no gap.
     bound = min(found.bound, state.best.goals[0])
-    return _Bound(bound, "enumeration with rounding-safe bounds", "" if found.complete else "the time limit was reached")
+    return _Bound(
+        bound, "enumeration with rounding-safe bounds", "" if found.complete else "the time limit was reached"
+    )
 
 
 def _improve(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float]) -> None:
@@ -397,7 +399,7 @@ def _conclude(state: _State, bounds: list[_Bound]) -> LayeredResult:
     network = build_layers(specification.architecture, values, data.scaling)
     exact = exact_goals(specification, data, state.samples, network, values)
     tolerance = state.options.gap_tolerance + OBJECTIVE_TOLERANCE
-    results = []
+    results: list[GoalResult] = []
     for goal, value, bound in zip(specification.goals, exact, bounds, strict=True):
         proven = _gap(float(value), bound.value) <= tolerance and all(r.proven for r in results)
         results.append(GoalResult(goal, value, min(bound.value, float(value)), bound.basis, proven))

@@ -187,7 +187,7 @@ def _with_sample_bounds(walk: Walk, value: Encoded) -> Encoded:
 
 
 def _is_constant(value: Encoded) -> bool:
-    return value.expressions.matrix.nnz == 0
+    return bool(value.expressions.matrix.nnz == 0)
 
 
 def _variables_of_layer(walk: Walk, position: int, first: bool) -> LayerVariables:
@@ -334,9 +334,9 @@ def _ball_bounds(
     gather = sp.csr_array((ones, (place, np.arange(template.count))), shape=(units, template.count))
     walk.builder.rows(variables.weights.size.linear(gather) + variables.biases.size, upper=weights.bound)
     inputs = np.abs(value.expressions.constant.reshape(walk.samples, template.size_in))
-    most = np.ones((walk.samples, template.size_out))
-    np.maximum.at(most, (slice(None), template.rows), inputs[:, template.columns])
-    reach = np.nextafter(weights.bound * most.ravel(), np.inf)
+    most = np.ones((template.size_out, walk.samples))
+    np.maximum.at(most, template.rows, inputs[:, template.columns].T)
+    reach = np.nextafter(weights.bound * most.T.ravel(), np.inf)
     return np.maximum(lower, -reach), np.minimum(upper, reach)
 
 
@@ -371,9 +371,7 @@ def _encode_gated(walk: Walk, position: int, value: Encoded) -> Encoded:
     assert variables.gate is not None
     size = len(step.lower)
     results = walk.builder.variables("gated", np.minimum(step.lower, 0.0), np.maximum(step.upper, 0.0))
-    walk.builder.semantic(
-        Product(results, np.full(size, variables.gate), step.expressions, step.lower, step.upper)
-    )
+    walk.builder.semantic(Product(results, np.full(size, variables.gate), step.expressions, step.lower, step.upper))
     walk.complete_semantic()
     return Encoded(
         value.expressions + Expressions.variables(results),
