@@ -12,7 +12,7 @@ from verinet.errors import InputError
 from verinet.numeric import FloatArray, IntArray
 from verinet.program import Expressions, Indicator, Programme, ProgrammeBuilder
 from verinet.train.data import TrainingData
-from verinet.train.layered.architecture import Architecture, Continuous, GatedLayer, LayerValues
+from verinet.train.layered.architecture import Architecture, GatedLayer, LayerValues, Quantised
 from verinet.train.layered.forward import outputs_of
 from verinet.train.layered.losses import LossRows, Sample, add_errors, add_loss, tangent_rows
 from verinet.train.layered.specification import Goal, LayeredSpecification, Tightening
@@ -189,12 +189,11 @@ class _Structure:
     def nonzero_of(self, position: int) -> Expressions:
         """Return for each weight of a layer whether it is not zero."""
         variables, layer = self.walk.layers[position], self.architecture.layers[position]
-        weights = layer.weights  # type: ignore[union-attr]
+        weights: Any = layer.weights  # type: ignore[union-attr]
         block, count = variables.weights, variables.weights.value.size
         if not weights.has_zero:
             return Expressions.constants(np.ones(count))
-        single = block.parts is not None and not isinstance(weights, Continuous)
-        if single and weights.reach == weights.scale:
+        if block.parts is not None and isinstance(weights, Quantised) and weights.reach == weights.scale:
             # Of weights -1, 0 and 1 the two parts are binaries, and one of them is on where the weight is not zero.
             return block.size.scaled(1.0 / weights.scale)
         nonzero = self.builder.binaries("nonzero", count)

@@ -31,8 +31,8 @@ __all__ = ["GoalResult", "LayeredResult", "train_layered"]
 SEARCH_SHARE = 0.2
 """Part of the time limit for local search."""
 
-SEARCH_SECONDS = 20.0
-"""The longest local search: programmes say more about what is left."""
+PATIENCE = (0.5, 3.0)
+"""Local search ends after so many seconds, and so many times the time that its last improvement took, without one."""
 
 NEIGHBOURHOOD_SHARE = 0.15
 """Part of the time limit for neighbourhoods."""
@@ -213,7 +213,7 @@ def _optimise(state: _State) -> list[_Bound]:
 def _search(state: _State) -> None:
     """Search locally for part of the time: for the first goal, then for the first two, and so on."""
     goals = state.specification.goals
-    share = min(SEARCH_SHARE * state.options.time_limit, SEARCH_SECONDS)
+    share = SEARCH_SHARE * state.options.time_limit
     if applies(state.specification, len(state.data.y)) and state.options.solver == "auto":
         share = min(share, 1.0)
     begin = time.monotonic()
@@ -227,7 +227,15 @@ def _search_for(
 ) -> None:
     """Search for the first goals; keep what is better in all of them."""
 
+    begin = improved = time.monotonic()
+
+    def running() -> bool:
+        now = time.monotonic()
+        return now < min(until, improved + PATIENCE[0] + PATIENCE[1] * (improved - begin))
+
     def keep(found: Found) -> None:
+        nonlocal improved
+        improved = time.monotonic()
         if state.offer(found.values):
             state.report(found.goals[0], LEAST[specification.goals[0]])
 
@@ -236,7 +244,7 @@ def _search_for(
         state.samples,
         state.data.scaled_x,
         state.options.seed,
-        lambda: time.monotonic() < until,
+        running,
         start,
         lambda reached: all(v <= LEAST[g] for g, v in zip(specification.goals, reached, strict=True)),
         keep,
