@@ -21,7 +21,7 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def _skipping_continuous(backend: Backend) -> Callable[[Programme, SolveOptions], Outcome]:
-    """Return its `solve`, which skips a test whose programme has continuous or unbounded variables, once the backend has refused it for that."""
+    """Return its `solve`, which skips a test once the backend has refused its continuous or unbounded variables."""
     solve = backend.solve
 
     def attempt(programme: Programme, options: SolveOptions) -> Outcome:

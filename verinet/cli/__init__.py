@@ -70,7 +70,9 @@ def train(
     specification: Annotated[Path, typer.Argument(metavar="SPEC.toml", help="What to train, and on which data.")],
     out: Out = Path("verinet-training"),
     time_limit: Annotated[float | None, typer.Option(help="Seconds; overrides the file's.")] = None,
-    solver: Annotated[str | None, typer.Option(help="auto, gurobi, highs, scip or cpsat; overrides the file's.")] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="auto, gurobi, highs, scip or cpsat; overrides the file's.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a sparse network to proven optimality, or as near as the time allows."""

@@ -1,9 +1,9 @@
 """Backends: programmes in, claims out.
 
 A backend takes a `Programme` and returns an `Outcome`, which is a claim of floating-point arithmetic (Gurobi, HiGHS,
-SCIP), of integer arithmetic (CP-SAT) or of exact rational arithmetic (Z3, the semantic form). Every limit, interruption, failure and doubtful status is
-UNKNOWN with its reason. Errors that the caller can mend are raised. This room imports `program` only, and each solver
-library only when it is used.
+SCIP), of integer arithmetic (CP-SAT) or of exact rational arithmetic (Z3, the semantic form). Every limit,
+interruption, failure and doubtful status is UNKNOWN with its reason. Errors that the caller can mend are raised. This
+room imports `program` only, and each solver library only when it is used.
 """
 
 from verinet.solve.backend import Availability, Backend, Capability, Limits

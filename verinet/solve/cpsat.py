@@ -204,7 +204,7 @@ def _worker() -> Iterator[_Worker]:
     """Start a worker that does not hear Ctrl-C, which is for its parent; it is gone afterwards."""
     with tempfile.TemporaryFile() as complaints:
         # Without the script's folder on its path, where modules are called like other libraries.
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - this interpreter and a file of this package
             [sys.executable, "-P", str(WORKER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

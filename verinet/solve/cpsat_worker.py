@@ -1,8 +1,9 @@
-"""The process in which CP-SAT runs; it imports nothing of verinet, nor NumPy, which starts slowly, and prints nothing.
+"""The process in which CP-SAT runs.
 
-It reads one line of JSON and arrays of int64 of the names and lengths that the line says, then lines that say "stop". It
-writes lines of JSON: "ready" once the library is there, "bound" and "solution" while it runs, "end" last. It ends when
-its standard input does, so that it never outlives its parent.
+It imports nothing of verinet, nor NumPy, which starts slowly, and prints nothing. It reads one line of JSON and arrays
+of int64 of the names and lengths that the line says, then lines that say "stop". It writes lines of JSON: "ready" once
+the library is there, "bound" and "solution" while it runs, "end" last. It ends when its standard input does, so that it
+never outlives its parent.
 """
 
 import json
@@ -13,6 +14,8 @@ import threading
 from array import array
 from itertools import pairwise
 from typing import Any, BinaryIO
+
+__all__ = ["Messages", "build", "integer_bound", "listen", "main", "parameters", "receive", "solve"]
 
 FLOAT_IS_EXACT = 2.0**45
 """Below it, the rounding of a bound that is an integer is far from one."""
@@ -83,7 +86,7 @@ def solve(library: Any, wrapper: Any, model: Any, messages: Messages) -> None:
     """Run CP-SAT and tell what it finds."""
 
     class Solutions(library.SolutionCallback):  # type: ignore[misc]
-        def OnSolutionCallback(self) -> None:
+        def OnSolutionCallback(self) -> None:  # noqa: N802 - the library's name
             messages.send("solution", values=list(self.Response().solution))
 
     def tell_bound(bound: float) -> None:

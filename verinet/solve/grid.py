@@ -3,11 +3,12 @@
 An integer solver can decide a programme with continuous variables if some optimum, should there be any, lies on a grid.
 Two arguments prove it, both in rational arithmetic on the numbers as stored.
 
-1. *Pinned variables.* If a variable equals, in every case of a binary, or of binaries of which exactly one is 1, an affine
-   expression of variables that have steps already, then it has a step too: that of its expressions. Equations are the
-   case without a binary. So the big-M rows of a ReLU, of a maximum and of a product pass integrality on, layer by layer.
-2. *End points.* If no row holds two of the variables that are left, then for any values of the others each of them moves
-   in an interval of its own, and one end of it is optimal. Losses are of this kind.
+1. *Pinned variables.* If a variable equals, in every case of a binary, or of binaries of which exactly one is 1, an
+   affine expression of variables that have steps already, then it has a step too: that of its expressions. Equations
+   are the case without a binary. So the big-M rows of a ReLU, of a maximum and of a product pass integrality on, layer
+   by layer.
+2. *End points.* If no row holds two of the variables that are left, then for any values of the others each of them
+   moves in an interval of its own, and one end of it is optimal. Losses are of this kind.
 """
 
 import itertools
@@ -67,10 +68,11 @@ def exact_terms(expressions: Expressions) -> list[dict[int, Fraction]]:
     """Return the coefficients of each expression, repeated ones added up exactly."""
     matrix, rows = expressions.matrix, []
     starts, columns, data = matrix.indptr.tolist(), matrix.indices.tolist(), matrix.data.tolist()
-    for begin, end in zip(starts, starts[1:], strict=False):
+    for begin, end in itertools.pairwise(starts):
         terms: dict[int, Fraction] = {}
         for column, value in zip(columns[begin:end], data[begin:end], strict=True):
-            terms[column] = terms.get(column, Fraction(0)) + Fraction(value)
+            number = Fraction(value)
+            terms[column] = terms[column] + number if column in terms else number
         rows.append({column: value for column, value in terms.items() if value})
     return rows
 
@@ -181,10 +183,10 @@ class _Search:
             if len(difference) == 1 and self.binaries.issuperset(difference):
                 switch = difference[0]
                 for value in (0, 1):
-                    one, other = low.where(switch, value), high.where(switch, value)
-                    if one.constant == other.constant:
-                        steps[switch, value] = self._step_of(one)
-        cases = [((switch, 0), (switch, 1)) for switch, _ in steps]
+                    constant = low.constant_where(switch, value)
+                    if constant == high.constant_where(switch, value):
+                        steps[switch, value] = self._step_of(low.without(switch, constant))
+        cases: list[tuple[tuple[int, int], ...]] = [((switch, 0), (switch, 1)) for switch, _ in steps]
         cases += [tuple((j, 1) for j in group) for switch, _ in steps for group in self.groups_of.get(switch, ())]
         complete = (case for case in cases if all(key in steps for key in case))
         return next((common_step(steps[key] for key in case) for case in complete), None)
@@ -195,7 +197,11 @@ class _Search:
         at_most = [_Affine({}, bound) for bound in (self.upper[variable],) if bound is not None]
         for row in rows:
             factor = row.terms[variable]
-            rest = {j: -value / factor for j, value in row.terms.items() if j != variable}
+            # Most factors are 1 or -1, and a change of sign costs much less than a quotient.
+            if abs(factor) == 1:
+                rest = {j: -value if factor > 0 else value for j, value in row.terms.items() if j != variable}
+            else:
+                rest = {j: -value / factor for j, value in row.terms.items() if j != variable}
             for side, ends in ((row.lower, (at_least, at_most)), (row.upper, (at_most, at_least))):
                 if side is not None:
                     ends[factor < 0].append(_Affine(rest, side / factor))
@@ -272,10 +278,13 @@ class _Affine:
     terms: Terms
     constant: Fraction
 
-    def where(self, variable: int, value: int) -> "_Affine":
-        """Return the expression with a value for one variable."""
-        terms = {j: factor for j, factor in self.terms.items() if j != variable}
-        return _Affine(terms, self.constant + self.terms.get(variable, Fraction(0)) * value)
+    def constant_where(self, switch: int, value: int) -> Fraction:
+        """Return the constant that a value for one variable leaves."""
+        return self.constant + self.terms[switch] if value and switch in self.terms else self.constant
+
+    def without(self, switch: int, constant: Fraction) -> "_Affine":
+        """Return the terms of the other variables, and another constant."""
+        return _Affine({j: factor for j, factor in self.terms.items() if j != switch}, constant)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,9 @@ LARGEST_SUM = 2**60
 
 @dataclass(frozen=True, eq=False)
 class IntegerForm:
-    """Minimise ``unit * (cost @ k) + offset`` where ``row_lower <= matrix @ k <= row_upper`` and ``lower <= k <= upper``.
+    """Minimise ``unit * (cost @ k) + offset`` over integers ``lower <= k <= upper`` with rows.
 
-    The values of the programme's variables are ``steps * k``.
+    The rows are ``row_lower <= matrix @ k <= row_upper``, and the values of the programme's variables ``steps * k``.
 
     Parameters
     ----------
@@ -38,8 +39,8 @@ class IntegerForm:
 
     Notes
     -----
-    Soundness: no number is rounded, and no sum over points between the bounds leaves ``LARGEST_SUM``. Its optimum is that
-    of the programme; see `find_grid`.
+    Soundness: no number is rounded, and no sum over points between the bounds leaves ``LARGEST_SUM``. Its optimum is
+    that of the programme; see `find_grid`.
     """
 
     matrix: Any
@@ -101,7 +102,9 @@ class IntegerForm:
         rest = self.matrix[rows] @ point - factors * point[variable]
         low, high = int(self.lower[variable]), int(self.upper[variable])
         for row, factor, other in zip(rows.tolist(), factors.tolist(), rest.tolist(), strict=True):
-            sides = sorted((int(side) - other) / Fraction(factor) for side in (self.row_lower[row], self.row_upper[row]))
+            sides = sorted(
+                (int(side) - other) / Fraction(factor) for side in (self.row_lower[row], self.row_upper[row])
+            )
             low, high = max(low, math.ceil(sides[0])), min(high, math.floor(sides[1]))
         return high if upward else low
 
@@ -110,8 +113,9 @@ class IntegerForm:
         return self.matrix.tocsc()
 
 
+@lru_cache(maxsize=1)
 def integer_form(programme: Programme) -> IntegerForm:
-    """Write a programme without semantic constraints in integers.
+    """Write a programme without semantic constraints in integers; the last one is remembered.
 
     Parameters
     ----------
@@ -131,7 +135,9 @@ def integer_form(programme: Programme) -> IntegerForm:
     costs = exact_terms(programme.objective)[0]
     grid = find_grid(programme, rows, costs)
     bounds = [_whole(grid, j) for j in range(programme.size)]
-    lower, upper = (np.array([_held(pair[side], programme.names[j]) for j, pair in enumerate(bounds)]) for side in (0, 1))
+    lower, upper = (
+        np.array([_held(pair[side], programme.names[j]) for j, pair in enumerate(bounds)]) for side in (0, 1)
+    )
     reach = [max(abs(low), abs(high)) for low, high in bounds]
     scaled = [_scaled(row, grid, reach, f"row {number}") for number, row in enumerate(rows)]
     cost = _scaled(ExactSide(costs, None, None), grid, reach, "the objective")
@@ -182,11 +188,12 @@ def _scaled(row: ExactSide, grid: Grid, reach: Sequence[int], name: str) -> _Sca
     """Divide a row by the common step of its terms, so that its coefficients are integers without a common factor."""
     steps = {j: value * grid.steps[j] for j, value in row.terms.items() if grid.steps[j]}
     unit = common_step(steps.values()) or Fraction(1)
-    terms = {j: int(step / unit) for j, step in steps.items()}
+    # Every step is a multiple of the unit, and its denominator divides the unit's.
+    terms = {j: step.numerator * (unit.denominator // step.denominator) // unit.numerator for j, step in steps.items()}
     largest = sum(abs(value) * reach[j] for j, value in terms.items())
     if max(largest, *(abs(value) for value in terms.values()), 0) > LARGEST_SUM:
         raise UnsupportedModelError(_too_large(f"the coefficients of {name}", largest))
-    # The sum of integers is an integer: rounding its sides inward loses no point. Beyond its reach sides say nothing more.
+    # The sum of integers is an integer: rounding its sides inward loses no point. Beyond its reach they say no more.
     low = -largest if row.lower is None else math.ceil(row.lower / unit)
     high = largest if row.upper is None else math.floor(row.upper / unit)
     return _Scaled(terms, max(-largest - 1, min(largest + 1, low)), max(-largest - 1, min(largest + 1, high)), unit)

@@ -36,7 +36,6 @@ class LinearForm:
         """Which rows have equal sides."""
         return np.equal(self.lower, self.upper)
 
-
     @property
     def is_contradictory(self) -> bool:
         """Whether some row holds nowhere whatever the variables are: its sides cross, or it has no coefficients."""

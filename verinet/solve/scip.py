@@ -7,6 +7,7 @@ package from pip has one thread and no exact mode.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -158,7 +159,7 @@ def _linear_rows(matrix: Any, variables: list[Any]) -> Iterator[Any]:
 
     terms = [Term(variable) for variable in variables]
     starts, columns, data = matrix.indptr.tolist(), matrix.indices.tolist(), matrix.data.tolist()
-    for begin, end in zip(starts, starts[1:], strict=False):
+    for begin, end in pairwise(starts):
         yield Expr({terms[column]: value for column, value in zip(columns[begin:end], data[begin:end], strict=True)})
 
 
@@ -174,7 +175,7 @@ def _add_rows(model: Any, variables: list[Any], form: LinearForm) -> None:
 
 
 def _add_indicators(model: Any, variables: list[Any], programme: Programme) -> None:
-    """Add indicators as SCIP's own constraints; one whose row has no coefficients fixes its condition or says nothing."""
+    """Add indicators as SCIP's own constraints; one without coefficients fixes its condition or says nothing."""
     from pyscipopt.scip import ExprCons
 
     for constraint in programme.semantic:
@@ -212,9 +213,7 @@ def _set_start(model: Any, variables: list[Any], programme: Programme, start: Fl
     model.addSol(solution)
 
 
-def _watch(
-    model: Any, variables: list[Any], factors: Factored, options: SolveOptions, control: Control
-) -> None:
+def _watch(model: Any, variables: list[Any], factors: Factored, options: SolveOptions, control: Control) -> None:
     """Let SCIP tell how far it is; it is stopped from outside."""
     if options.on_progress is None:
         return
@@ -233,7 +232,7 @@ def _callback(variables: list[Any], factors: Factored, control: Control) -> Call
         if event.getType() != SCIP_EVENTTYPE.BESTSOLFOUND:
             control.report(None, bound)
             return
-        solution = event.getSol() if hasattr(event, "getSol") else model.getBestSol()
+        solution = model.getBestSol()
         values = _values(model, solution, variables)
         control.report(model.getSolObjVal(solution), bound, factors.restrict(values))
 
@@ -261,7 +260,9 @@ def _read(model: Any, variables: list[Any], factors: Factored) -> Claim:
         solution = model.getBestSol()
         values, objective = factors.restrict(_values(model, solution, variables)), float(model.getSolObjVal(solution))
     bound = _bound(model)
-    if status in ("optimal", "gaplimit") and objective is not None:
-        return Claim(Status.OPTIMAL, values, objective, bound)
     reason = _REASONS.get(status, f"status {status}")
+    if status in ("optimal", "gaplimit") and objective is not None:
+        if model.checkSol(solution, printreason=False, original=True):
+            return Claim(Status.OPTIMAL, values, objective, bound)
+        reason = "SCIP calls a point optimal that violates its own tolerances"
     return Claim(Status.UNKNOWN, values, objective, bound, reason)
