@@ -63,6 +63,15 @@ def test_a_hung_worker_is_killed(worker, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "was killed" in outcome.reason
 
 
+def test_a_worker_that_closes_its_ears_and_mouth_is_unknown(worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpsat, "PATIENCE_SECONDS", 0.2)
+    worker("os.close(0); os.close(1); time.sleep(60)")
+    outcome = CpsatBackend().solve(SMALL, SolveOptions(time_limit=20))
+    assert outcome.status is Status.UNKNOWN
+    assert "fell silent" in outcome.reason
+    assert outcome.seconds < 5
+
+
 def test_garbage_is_unknown(worker) -> None:
     worker("print('hello', flush=True)")
     outcome = CpsatBackend().solve(SMALL, SolveOptions(time_limit=20))

@@ -122,8 +122,10 @@ class _Search:
 
     def _offer(self, point: IntArray) -> None:
         """Keep a point that is feasible and better than the best one."""
+        if not self.form.holds(point):
+            return
         total = int(self.form.cost @ point)
-        if not self.form.holds(point) or (self.point is not None and total >= self.total):
+        if self.point is not None and total >= self.total:
             return
         self.point, self.total = point, total
         self.control.report(float(self._objective()), self._float_bound(), self.form.values(point))
@@ -170,9 +172,8 @@ class _Worker:
         if now - self._told_at > PATIENCE_SECONDS:
             self._killed = True
             self._process.kill()
-        elif self._lock.acquire(blocking=False):
-            self._lock.release()
-            self._write(b"stop\n")
+        else:
+            self._write(b"stop\n", wait=False)
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """Yield what the worker says, until it ends."""
@@ -184,19 +185,26 @@ class _Worker:
         """Say why the worker ended without an answer."""
         if self._killed:
             return f"{requested}; the worker process did not stop within {PATIENCE_SECONDS:g} s and was killed"
-        code = self._process.wait()
+        try:
+            code = self._process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "the worker process of cpsat fell silent without ending"
         self._complaints.seek(0)
         last = self._complaints.read().decode(errors="replace").strip().rpartition("\n")[2]
         return f"the worker process of cpsat ended with code {code}" + (f": {last}" if last else "")
 
-    def _write(self, content: bytes) -> None:
+    def _write(self, content: bytes, wait: bool = True) -> None:
+        """Write to the worker; without waiting, not at all while something else is on its way."""
         assert self._process.stdin is not None
-        with self._lock:
-            try:
-                self._process.stdin.write(content)
-                self._process.stdin.flush()
-            except OSError:
-                return  # It has ended, and the end of its messages says so.
+        if not self._lock.acquire(blocking=wait):
+            return
+        try:
+            self._process.stdin.write(content)
+            self._process.stdin.flush()
+        except OSError:
+            return  # It has ended, and the end of its messages says so.
+        finally:
+            self._lock.release()
 
 
 @contextmanager
