@@ -225,16 +225,19 @@ def _watch(model: Any, variables: list[Any], factors: Factored, options: SolveOp
 
 def _callback(variables: list[Any], factors: Factored, control: Control) -> Callable[[Any, Any], None]:
     """Return the function that SCIP calls while it runs; it must not raise."""
-    from pyscipopt import SCIP_EVENTTYPE
+    best = np.inf
 
     def callback(model: Any, event: Any) -> None:
+        nonlocal best
         bound = _bound(model)
-        if event.getType() != SCIP_EVENTTYPE.BESTSOLFOUND:
-            control.report(None, bound)
+        solution = model.getBestSol() if model.getNSols() > 0 else None
+        objective = None if solution is None else float(model.getSolObjVal(solution))
+        # Asked at every event: SCIP has none for a start that it accepts.
+        if objective is None or objective >= best:
+            control.report(objective, bound)
             return
-        solution = model.getBestSol()
-        values = _values(model, solution, variables)
-        control.report(model.getSolObjVal(solution), bound, factors.restrict(values))
+        best = objective
+        control.report(objective, bound, factors.restrict(_values(model, solution, variables)))
 
     return callback
 
