@@ -79,7 +79,7 @@ def _globals(
 def demo(
     out: Out = Path("verinet-demo"),
     time_limit: Annotated[float, typer.Option(help="Seconds for the training.")] = 30.0,
-    solver: Annotated[str, typer.Option(help="auto, gurobi or highs.")] = "auto",
+    solver: Annotated[str, typer.Option(help="auto, gurobi, highs, scip or cpsat.")] = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Train, verify, refute and write it all down, on data that ships with scikit-learn."""
@@ -97,7 +97,9 @@ def train(
     specification: Annotated[Path, typer.Argument(metavar="SPEC.toml", help="What to train, and on which data.")],
     out: Out = Path("verinet-training"),
     time_limit: Annotated[float | None, typer.Option(help="Seconds; overrides the file's.")] = None,
-    solver: Annotated[str | None, typer.Option(help="auto, gurobi or highs; overrides the file's.")] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="auto, gurobi, highs, scip or cpsat; overrides the file's.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a sparse network to proven optimality, or as near as the time allows."""
@@ -118,7 +120,7 @@ def verify(
     network: Annotated[list[str], typer.Option("--network", help=NETWORK_HELP)],
     timeout: Annotated[float, typer.Option(help="Seconds for each property.")] = float("inf"),
     engine: Annotated[str, typer.Option(help="auto, branch (inputs), phase (ReLUs), milp or smt.")] = "auto",
-    solver: Annotated[str, typer.Option(help="Of the milp engine: auto, gurobi or highs.")] = "auto",
+    solver: Annotated[str, typer.Option(help="Of the milp engine: auto, gurobi, highs, scip or cpsat.")] = "auto",
     threads: Annotated[int, typer.Option(help="Of the search and the solver; 0 means all cores.", min=0)] = 1,
     memory: Annotated[float | None, typer.Option(metavar="MIB", help="Most memory of branch and phase.")] = None,
     seed: Annotated[int, typer.Option(help="For the falsifier and the solver.", min=0)] = 0,
@@ -181,7 +183,7 @@ def optimise(
     timeout: Annotated[float, typer.Option(help="Seconds for each question.")] = float("inf"),
     gap: Annotated[float, typer.Option(help="Gap at which to stop, absolute and relative.", min=0)] = 1e-6,
     engine: Annotated[str, typer.Option(help="auto, branch, cone, milp or smt.")] = "auto",
-    solver: Annotated[str, typer.Option(help="Of the milp engine: auto, gurobi or highs.")] = "auto",
+    solver: Annotated[str, typer.Option(help="Of the milp engine: auto, gurobi, highs, scip or cpsat.")] = "auto",
     threads: Annotated[int, typer.Option(help="Of the search and the solver; 0 means all cores.", min=0)] = 1,
     memory: Annotated[float | None, typer.Option(metavar="MIB", help="Most memory of the branch engine.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,

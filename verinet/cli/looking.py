@@ -59,7 +59,10 @@ def doctor() -> Exit:
         limits = available.limits
         cap = ""
         if limits.variables != float("inf"):
-            cap = f", at most {limits.variables:.0f} variables and {limits.rows:.0f} rows"
+            cap = (
+                f", at most {limits.variables:.0f} variables, {limits.variables_with_products:.0f} where any are "
+                f"multiplied, and {limits.rows:.0f} rows"
+            )
         reason = f" ({available.reason})" if available.reason and not cap else ""
         result(f"  solver {backend.name:<7} {backend.version() or '-':<10} {state}{cap}{reason}")
     missing = [engine for engine in KERNEL_USERS if not are_kernels_ready(engine)]

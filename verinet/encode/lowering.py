@@ -1,7 +1,8 @@
 """Semantic constraints as linear rows and binaries.
 
 Each lowering takes expressions and bounds, folds what bounds decide, and adds binaries for the rest. It also says how
-to extend a point of the semantic programme to the new variables, so that a known solution can start a solver.
+to extend a point of the semantic programme to the new variables, so that a known solution can start a solver. A product
+of two continuous expressions has no linear form: it stays, for solvers that branch on continuous variables.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ import scipy.sparse as sp
 from verinet.errors import UnsupportedModelError
 from verinet.numeric import FloatArray, IntArray
 from verinet.program import (
+    Bilinear,
     Expressions,
     Indicator,
     Maximum,
@@ -23,7 +25,15 @@ from verinet.program import (
     Rows,
 )
 
-__all__ = ["Completion", "Lowered", "lower_indicator", "lower_maximum", "lower_product", "lower_programme"]
+__all__ = [
+    "Completion",
+    "Lowered",
+    "keep_bilinear",
+    "lower_indicator",
+    "lower_maximum",
+    "lower_product",
+    "lower_programme",
+]
 
 SMALLEST_BIG_M = 1e-6
 """A positive big-M below this is raised to it: valid, and solvers would take a smaller one for zero."""
@@ -350,16 +360,35 @@ def lower_indicator(builder: ProgrammeBuilder, constraint: Indicator) -> Complet
     return lambda point: np.zeros(0)
 
 
+def keep_bilinear(builder: ProgrammeBuilder, constraint: Bilinear) -> Completion:
+    """Leave a product of continuous expressions as it stands.
+
+    Parameters
+    ----------
+    builder : ProgrammeBuilder
+        Receives the constraint.
+    constraint : Bilinear
+
+    Returns
+    -------
+    callable
+        There are no new variables to compute.
+    """
+    builder.semantic(constraint)
+    return lambda point: np.zeros(0)
+
+
 LOWERINGS: Mapping[type, Callable[..., Completion]] = {
     Maximum: lower_maximum,
     Product: lower_product,
     Indicator: lower_indicator,
+    Bilinear: keep_bilinear,
 }
-"""How each semantic constraint becomes linear rows."""
+"""How each semantic constraint becomes linear rows, where it can."""
 
 
 def lower_programme(programme: Programme) -> Lowered:
-    """Turn every semantic constraint into linear rows and binaries.
+    """Turn every semantic constraint except `Bilinear` into linear rows and binaries.
 
     Parameters
     ----------

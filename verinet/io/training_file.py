@@ -117,7 +117,7 @@ class ConstraintsSection(Table):
 class SolverSection(Table):
     """The solver and its limits."""
 
-    name: Literal["auto", "gurobi", "highs"] = "auto"
+    name: Literal["auto", "gurobi", "highs", "scip", "cpsat"] = "auto"
     time_limit: Positive = Field(default=60.0, description="Seconds.")
     gap_tolerance: Weight | None = Field(
         default=None,

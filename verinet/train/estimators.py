@@ -288,7 +288,7 @@ PARAMETERS = """
     time_limit : float
         Seconds. When they are over, the best network found is kept and `gap_` says what is left.
     solver : str
-        ``auto``, ``gurobi`` or ``highs``.
+        ``auto``, ``gurobi``, ``highs``, ``scip`` or ``cpsat``.
     n_jobs : int or None
         Threads; None or -1 for all cores.
     random_state : int, RandomState or None
