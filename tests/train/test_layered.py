@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verinet.encode import lower_programme
-from verinet.errors import InputError
+from verinet.errors import InputError, SolverError
 from verinet.model import evaluate_exact_batch
 from verinet.program import SolveOptions, Status
 from verinet.solve import choose, get
@@ -323,6 +323,20 @@ def test_continuous_first_weights_are_at_least_as_good_as_ternary_ones() -> None
     assert float(real.record.objective) <= float(whole.record.objective) + 1e-6
 
 
+def test_continuous_weights_of_two_layers_need_a_bilinear_solver() -> None:
+    needs("scip")
+    data = table(DENSE, 5, 6)
+    objective = Objective(Loss.HINGE, margin=0.5, l1=1e-2)
+    layers = (DenseLayer(1, Continuous(3.0)), ReluLayer(), DenseLayer(1, Continuous(2.0)))
+    specification = LayeredSpecification(Architecture((2,), layers), objective)
+    both = train_layered(data, specification, replace(QUICK, solver="scip", gap_tolerance=1e-3, time_limit=20))
+    behind = LayeredSpecification(Architecture((2,), (layers[0], ReluLayer(), DenseLayer(1))), objective)
+    whole = train_layered(data, behind, QUICK)
+    assert both.record.bound <= float(both.record.objective) <= float(whole.record.objective) + 1e-4
+    with pytest.raises(SolverError, match="scip or gurobi"):
+        train_layered(data, specification, replace(QUICK, solver="highs"))
+
+
 def test_interrupting_and_resuming() -> None:
     data = table(DENSE, 10, 6)
     specification = LayeredSpecification(DENSE, Objective(Loss.HINGE, margin=0.5, l0=1e-3))
@@ -347,7 +361,6 @@ def test_interrupting_and_resuming() -> None:
         (lambda: Architecture((2,), (ConvolutionLayer(1), DenseLayer(1))), "needs an image"),
         (lambda: Architecture((1, 4, 4), (ConvolutionLayer(1), DenseLayer(1))), "flatten"),
         (lambda: Architecture((1, 2, 2), (ConvolutionLayer(1, (3, 3)), FlattenLayer(), DenseLayer(1))), "exceeds"),
-        (lambda: Architecture((2,), (DenseLayer(1), ReluLayer(), DenseLayer(1, Continuous()))), "first layer"),
         (lambda: Architecture((2,), (DenseLayer(0), ReluLayer(), DenseLayer(1))), "units >= 1"),
         (lambda: integer(0), "lower < upper"),
         (lambda: ternary(0.0), "scale > 0"),

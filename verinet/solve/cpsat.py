@@ -108,7 +108,11 @@ class _Search:
         if self.point is not None and (status == "OPTIMAL" or self._is_close()):
             return self.claim(Status.OPTIMAL)
         reason = self.reason or {"MODEL_INVALID": f"CP-SAT refuses the model: {message['detail']}"}.get(status, "")
-        return self.claim(Status.UNKNOWN, reason or "the time limit was reached")
+        return self.claim(
+            Status.UNKNOWN,
+            reason
+            or ("the time limit was reached" if status in ("UNKNOWN", "FEASIBLE") else f"CP-SAT's status {status}"),
+        )
 
     def claim(self, status: Status, reason: str = "") -> Claim:
         """Claim the best point and the bound."""

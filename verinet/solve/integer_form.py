@@ -1,10 +1,10 @@
 """A programme as a model of int64 numbers, without rounding, or a refusal that says where that fails."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -113,9 +113,8 @@ class IntegerForm:
         return self.matrix.tocsc()
 
 
-@lru_cache(maxsize=1)
 def integer_form(programme: Programme) -> IntegerForm:
-    """Write a programme without semantic constraints in integers; the last one is remembered.
+    """Write a programme without semantic constraints in integers; the last one is remembered, by its content.
 
     Parameters
     ----------
@@ -131,6 +130,33 @@ def integer_form(programme: Programme) -> IntegerForm:
         If a continuous variable is not provably a multiple of a step, a variable has no finite bounds, or a row needs
         larger integers than int64 holds.
     """
+    digest = _digest(programme)
+    if digest not in _last:
+        form = _written(programme)
+        _last.clear()
+        _last[digest] = form
+    return _last[digest]
+
+
+_last: dict[bytes, IntegerForm] = {}
+"""A programme is checked and then solved; writing it takes seconds where there are thousands of variables."""
+
+
+def _digest(programme: Programme) -> bytes:
+    """Return a hash of every number of a programme: arrays can change, so their identity says nothing."""
+    total = hashlib.blake2b()
+    for expressions in (programme.rows.expressions, programme.objective):
+        matrix = expressions.matrix
+        for array in (matrix.data, matrix.indices, matrix.indptr, expressions.constant):
+            total.update(f"{array.dtype}{array.shape}".encode())
+            total.update(np.ascontiguousarray(array).tobytes())
+    for array in (programme.lower, programme.upper, programme.integer, programme.rows.lower, programme.rows.upper):
+        total.update(f"{array.dtype}{array.shape}".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.digest()
+
+
+def _written(programme: Programme) -> IntegerForm:
     rows = linear_rows(programme)
     costs = exact_terms(programme.objective)[0]
     grid = find_grid(programme, rows, costs)

@@ -95,7 +95,10 @@ class Quantised:
 
 @dataclass(frozen=True)
 class Continuous:
-    """Weights that are real numbers: of the first layer with weights only.
+    """Weights that are real numbers.
+
+    In the first layer with weights they enter linearly. In later layers they multiply activations that vary: such
+    programmes are bilinear, for SCIP or Gurobi, and only tiny ones are solved to the end.
 
     Parameters
     ----------
@@ -386,8 +389,7 @@ class Architecture:
     Raises
     ------
     InputError
-        If shapes do not fit, no layer has weights, the outputs are not a vector, or continuous weights stand anywhere
-        but in the first layer with weights.
+        If shapes do not fit or the last layer is not dense.
     """
 
     input_shape: Shape
@@ -401,12 +403,6 @@ class Architecture:
             raise InputError(
                 f"an input is (features,) or (channels, height, width), each at least 1, found {self.input_shape}"
             )
-        for layer in weighted[1:]:
-            if isinstance(layer.weights, Continuous):
-                raise InputError(
-                    "continuous weights are possible in the first layer with weights only, since a later layer "
-                    "multiplies them with activations; give later layers integer, ternary or binary weights"
-                )
         _ = self.shapes
 
     @cached_property
@@ -426,6 +422,12 @@ class Architecture:
     def weighted(self) -> tuple[int, ...]:
         """Positions of the layers with weights."""
         return tuple(i for i, layer in enumerate(self.layers) if isinstance(layer, Weighted))
+
+    @property
+    def has_continuous(self) -> bool:
+        """Whether any weights are real numbers."""
+        layers: list[Any] = [self.layers[position] for position in self.weighted]
+        return any(isinstance(layer.weights, Continuous) for layer in layers)
 
     def kernel_shape(self, position: int) -> Shape:
         """Return the shape of the weights of the layer at a position."""

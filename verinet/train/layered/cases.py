@@ -39,8 +39,7 @@ def sign_cases(architecture: Architecture) -> list[Boxes]:
     if not (direct and isinstance(before, DenseLayer) and isinstance(last, DenseLayer)):
         return [{}]
     weights = last.weights
-    assert isinstance(weights, Quantised)
-    if comb(len(weights.values) + before.units - 1, before.units) > MOST_CASES:
+    if not isinstance(weights, Quantised) or comb(len(weights.values) + before.units - 1, before.units) > MOST_CASES:
         return [{}]
     free = free_box(architecture, following)
     descending = weights.values[::-1]

@@ -52,9 +52,7 @@ def count(architecture: Architecture, values: Mapping[int, LayerValues]) -> Coun
 def feasible(specification: LayeredSpecification, values: Mapping[int, LayerValues]) -> bool:
     """Tell whether weights keep the budgets and continuous units their bound."""
     budget = specification.budget
-    position = specification.architecture.weighted[0]
-    layer: Any = specification.architecture.layers[position]
-    if budget == Budget() and not isinstance(layer.weights, Continuous):
+    if budget == Budget() and not specification.architecture.has_continuous:
         return True
     used = count(specification.architecture, values)
     pairs = (
@@ -64,9 +62,14 @@ def feasible(specification: LayeredSpecification, values: Mapping[int, LayerValu
     )
     if any(limit is not None and number > limit for number, limit in pairs):
         return False
+    return all(
+        _is_in_ball(specification.architecture.layers[p], values[p]) for p in specification.architecture.weighted
+    )
+
+
+def _is_in_ball(layer: Any, own: LayerValues) -> bool:
     if not isinstance(layer.weights, Continuous):
         return True
-    own = values[position]
     sizes = np.abs(own.weights.reshape(len(own.weights), -1)).sum(axis=1) + np.abs(own.biases)
     return bool((sizes <= layer.weights.bound * (1 + 1e-9)).all())
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from verinet.errors import InputError
-from verinet.train.layered.architecture import Architecture, Continuous, ConvolutionLayer
+from verinet.train.layered.architecture import Architecture, ConvolutionLayer
 from verinet.train.specification import Budget, Loss, Objective
 
 __all__ = ["Goal", "LayeredSpecification", "Tightening"]
@@ -67,7 +67,7 @@ class LayeredSpecification:
         if not self.goals or len(set(self.goals)) < len(self.goals):
             raise InputError("a specification needs at least one goal, each once")
         first = self.architecture.layers[self.architecture.weighted[0]]
-        if self.l2 and isinstance(first, Continuous):
+        if self.l2 and self.architecture.has_continuous:
             raise InputError("l2 is for quantised weights; use l1 for continuous ones")
         if self.counts_features and isinstance(first, ConvolutionLayer):
             raise InputError("a convolution reads all pixels alike, so features cannot be counted; count non-zeros")

@@ -226,7 +226,6 @@ def _search_for(
     state: _State, specification: LayeredSpecification, start: Mapping[int, LayerValues] | None, until: float
 ) -> None:
     """Search for the first goals; keep what is better in all of them."""
-
     begin = improved = time.monotonic()
 
     def running() -> bool:

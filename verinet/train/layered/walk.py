@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from verinet.encode import Encoded, maximum, relu
 from verinet.model import Maximum as MaximumOp
 from verinet.numeric import BoolArray, FloatArray, IntArray
-from verinet.program import Expressions, Maximum, Product, ProgrammeBuilder, VariableKind
+from verinet.program import Bilinear, Expressions, Maximum, Product, ProgrammeBuilder, VariableKind
 from verinet.train.layered.architecture import (
     Architecture,
     AveragePoolLayer,
@@ -133,7 +133,11 @@ def _completion_of(constraint: Any) -> Completion:
     def complete_product(point: FloatArray, _: Mapping[int, LayerValues]) -> None:
         point[constraint.results] = point[constraint.weights] * constraint.activations.value(point)
 
-    return {Maximum: complete_maximum, Product: complete_product}[type(constraint)]
+    def complete_bilinear(point: FloatArray, _: Mapping[int, LayerValues]) -> None:
+        point[constraint.results] = constraint.left.value(point) * constraint.right.value(point)
+
+    completions = {Maximum: complete_maximum, Product: complete_product, Bilinear: complete_bilinear}
+    return completions[type(constraint)]
 
 
 def free_box(architecture: Architecture, position: int) -> LayerBox:
@@ -266,7 +270,8 @@ def _over_activations(walk: Walk, variables: LayerVariables, template: Template,
 
 def _products(walk: Walk, block: Block, activations: Encoded, act: IntArray, parameter: IntArray) -> Expressions:
     """Return ``w_p h_a`` of pairs of weights and activations; linear where one of them is a constant."""
-    assert block.whole is not None
+    if block.whole is None:
+        return _bilinear_products(walk, block, activations, act, parameter)
     whole = block.whole[parameter]
     low, high = walk.builder.bounds(whole)
     fixed = low == high
@@ -295,6 +300,20 @@ def _products(walk: Walk, block: Block, activations: Encoded, act: IntArray, par
     return whole_sum
 
 
+def _bilinear_products(
+    walk: Walk, block: Block, activations: Encoded, act: IntArray, parameter: IntArray
+) -> Expressions:
+    """Return products of continuous weights with activations that may vary."""
+    left, right = block.value[parameter], activations.expressions[act]
+    low, high = walk.builder.enclosure(left)
+    bounds = activations.lower[act], activations.upper[act]
+    corners = np.stack([end * bound for end in (low, high) for bound in bounds])
+    results = walk.builder.variables("product", _below(corners.min(axis=0)), _above(corners.max(axis=0)))
+    walk.builder.semantic(Bilinear(results, left, right))
+    walk.complete_semantic()
+    return Expressions.variables(results)
+
+
 def _below(values: FloatArray) -> FloatArray:
     return np.where(values == np.round(values), values, np.nextafter(values, -np.inf))
 
@@ -314,25 +333,30 @@ def _affine(walk: Walk, position: int, value: Encoded) -> tuple[Encoded, LayerVa
     lower, upper = walk.builder.enclosure(total)
     layer: Any = walk.architecture.layers[position]
     if isinstance(layer.weights, Continuous):
-        lower, upper = _ball_bounds(walk, variables, layer.weights, template, value, lower, upper)
+        _keep_in_balls(walk, variables, layer.weights, template)
+    if isinstance(layer.weights, Continuous) and constant:
+        lower, upper = _ball_bounds(walk, layer.weights, template, value, lower, upper)
     return Encoded(total, lower, upper), variables
+
+
+def _keep_in_balls(walk: Walk, variables: LayerVariables, weights: Continuous, template: Template) -> None:
+    """Keep each unit within its L1 ball."""
+    units = variables.shape[0]
+    place = np.repeat(np.arange(units), template.count // units)
+    ones = np.ones(template.count)
+    gather = sp.csr_array((ones, (place, np.arange(template.count))), shape=(units, template.count))
+    walk.builder.rows(variables.weights.size.linear(gather) + variables.biases.size, upper=weights.bound)
 
 
 def _ball_bounds(
     walk: Walk,
-    variables: LayerVariables,
     weights: Continuous,
     template: Template,
     value: Encoded,
     lower: FloatArray,
     upper: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Keep each unit within its L1 ball, and use it: ``|w . x + b| <= (|w|_1 + |b|) max(|x|_inf, 1)``."""
-    units = variables.shape[0]
-    place = np.repeat(np.arange(units), template.count // units)
-    ones = np.ones(template.count)
-    gather = sp.csr_array((ones, (place, np.arange(template.count))), shape=(units, template.count))
-    walk.builder.rows(variables.weights.size.linear(gather) + variables.biases.size, upper=weights.bound)
+    """Use that each unit is in its L1 ball: ``|w . x + b| <= (|w|_1 + |b|) max(|x|_inf, 1)``."""
     inputs = np.abs(value.expressions.constant.reshape(walk.samples, template.size_in))
     most = np.ones((template.size_out, walk.samples))
     np.maximum.at(most, template.rows, inputs[:, template.columns].T)
