@@ -42,7 +42,8 @@ def random_network(units: int, reads: int, features: int = 6) -> RawParameters:
     weights = np.zeros((units, features))
     for row in weights:
         row[rng.choice(features, size=reads, replace=False)] = rng.normal(size=reads)
-    return RawParameters(weights, rng.normal(size=units), rng.choice([-1.0, 1.0], size=units), np.zeros(features), 1.5)
+    biases, signs = rng.normal(size=units), rng.choice([-1.0, 1.0], size=(1, units))
+    return RawParameters(weights, biases, signs, np.zeros((1, features)), np.array([1.5]))
 
 
 SCALING = Scaling(np.zeros(6), np.arange(1.0, 7.0))
@@ -99,12 +100,13 @@ def test_units_of_many_features_are_counted() -> None:
 
 
 def test_a_constant_network_says_so() -> None:
-    nothing = RawParameters(np.zeros((0, 6)), np.zeros(0), np.zeros(0), np.zeros(6), 2.0)
+    nothing = RawParameters(np.zeros((0, 6)), np.zeros(0), np.zeros((1, 0)), np.zeros((1, 6)), np.array([2.0]))
     assert "the output is constant" in texts(draw_units(nothing, NAMES, "score", SCALING))
 
 
 def test_a_feature_with_a_linear_part_only() -> None:
-    line = RawParameters(np.zeros((0, 6)), np.zeros(0), np.zeros(0), np.array([0, 0, 0, -2.0, 0, 0]), 2.0)
+    skip = np.array([[0, 0, 0, -2.0, 0, 0]])
+    line = RawParameters(np.zeros((0, 6)), np.zeros(0), np.zeros((1, 0)), skip, np.array([2.0]))
     found = texts(draw_units(line, NAMES, "score", SCALING))
     assert "linear part" in found
     assert "blue" not in found

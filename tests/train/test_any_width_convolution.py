@@ -87,16 +87,13 @@ def test_patches_that_repeat_are_one_row() -> None:
 def example_parameters(layer: Convolutional, seed: int) -> FilterParameters:
     rng = np.random.default_rng(seed)
     cells = layer.grid[0] * layer.grid[1]
-    pairs = np.array(list(itertools.product(range(2), range(cells))))
     return FilterParameters(
         layer,
         rng.integers(-8, 9, (2, layer.coordinates)) / 8.0,
         rng.integers(-8, 9, 2) / 8.0,
-        pairs[:, 0],
-        pairs[:, 1],
-        rng.integers(1, 9, len(pairs)) / 4.0,
-        np.zeros(layer.pixels),
-        0.375,
+        rng.integers(0, 5, (1, 2, cells)) / 4.0,
+        np.zeros((1, layer.pixels)),
+        np.array([0.375]),
     )
 
 
@@ -108,14 +105,13 @@ def test_an_exported_network_is_the_formula_exactly(layer: Convolutional, seed: 
     found = evaluate_exact_batch(build_convolutional(parameters), images)
     for image, (value,) in zip(images, found, strict=True):
         exact = np.array([Fraction(float(v)) for v in image], dtype=object)
-        total = Fraction(parameters.offset)
+        total = Fraction(parameters.offsets[0])
         for k in range(2):
             weights = np.array([Fraction(float(v)) for v in parameters.filters[k]], dtype=object)
             pooled = direct(layer, exact, weights, Fraction(float(parameters.biases[k])))
-            for term in np.flatnonzero(parameters.of == k):
-                cell = parameters.cells[term]
+            for cell, weight in enumerate(parameters.outputs[0, k]):
                 count = len(layer.cells[cell]) if layer.pooling is Pooling.AVERAGE else 1
-                total += Fraction(float(parameters.outputs[term])) * count * pooled[cell]
+                total += Fraction(float(weight)) * count * pooled[cell]
         assert value == total
 
 
@@ -136,7 +132,7 @@ def check_result(result: ConvolutionalResult, data: TrainingData) -> None:
     assert result.record.history
     assert result.record.units == len(result.parameters.filters)
     assert (result.parameters.filters != 0).any(axis=1).all()
-    assert set(result.parameters.of) == set(range(result.record.units))
+    assert result.parameters.outputs.any(axis=(0, 2)).all()
 
 
 @pytest.mark.parametrize("pooling", Pooling)
@@ -185,7 +181,7 @@ def test_a_planted_filter_is_found() -> None:
     check_result(result, data)
     assert result.record.gap <= 1e-3
     assert result.record.units == 1
-    found = result.parameters.filters[0] * result.parameters.outputs[0]
+    found = result.parameters.filters[0] * result.parameters.outputs[0, 0, 0]
     np.testing.assert_allclose(found, planted, atol=1e-5)
 
 

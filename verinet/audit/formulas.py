@@ -18,15 +18,15 @@ def _sum(weights: FloatArray, names: Sequence[str], constant: float) -> str:
     return text[2:] if text.startswith("+") else text
 
 
-def network_formulas(parameters: RawParameters, names: Sequence[str], output: str) -> str:
-    """Write a network as one formula a unit and one for the output.
+def network_formulas(parameters: RawParameters, names: Sequence[str], outputs: tuple[str, ...]) -> str:
+    """Write a network as one formula a unit and one an output.
 
     Parameters
     ----------
     parameters : RawParameters
     names : sequence of str
         Of the features.
-    output : str
+    outputs : tuple of str
 
     Returns
     -------
@@ -38,9 +38,18 @@ def network_formulas(parameters: RawParameters, names: Sequence[str], output: st
         f"{unit} = max(0, {_sum(weights, names, float(bias))})"
         for unit, weights, bias in zip(units, parameters.weights, parameters.biases, strict=True)
     ]
-    skip = _sum(parameters.skip, names, parameters.offset)
-    hidden = []
-    for value, unit in zip(parameters.outputs, units, strict=True):
+    for output, weights, skip, offset in zip(
+        outputs, parameters.outputs, parameters.skip, parameters.offsets, strict=True
+    ):
+        lines.append(" ".join([f"{output} =", _sum(skip, names, float(offset)), *_hidden(weights, units)]))
+    return "\n".join(lines)
+
+
+def _hidden(weights: FloatArray, units: Sequence[str]) -> list[str]:
+    """Write what the units add to an output, without the zeros and ones."""
+    terms = []
+    for value, unit in zip(weights, units, strict=True):
         size = "" if abs(value) == 1 else f"{abs(value):.6g} * "
-        hidden.append(f"{'-' if value < 0 else '+'} {size}{unit}")
-    return "\n".join([*lines, " ".join([f"{output} =", skip, *hidden])])
+        if value:
+            terms.append(f"{'-' if value < 0 else '+'} {size}{unit}")
+    return terms

@@ -95,8 +95,8 @@ def write_training(folder: Path, outcome: TrainingResult, data: TrainingData, ta
     folder.mkdir(parents=True, exist_ok=True)
     parameters, names = outcome.parameters, data.names
     write_onnx(outcome.network, folder / "network.onnx")
-    write_atomically(folder / "network.svg", draw_network(parameters, names, target))
-    write_atomically(folder / "network.txt", network_formulas(parameters, names, target) + "\n")
+    write_atomically(folder / "network.svg", draw_network(parameters, names, (target,)))
+    write_atomically(folder / "network.txt", network_formulas(parameters, names, (target,)) + "\n")
     write_atomically(folder / "units.svg", draw_units(parameters, names, target, data.scaling))
     write_atomically(folder / "progress.svg", draw_progress(outcome.record))
     record = TrainingFileRecord.of(outcome.record, FileRecord.of(folder / "network.onnx"))
@@ -113,6 +113,6 @@ def summary(outcome: TrainingResult, names: tuple[str, ...], target: str) -> str
         f"{record.units} units, {record.nonzeros} non-zero weights, {len(record.features)} features, "
         f"{record.samples} distinct rows, {record.seconds:.1f} s, {record.solver}",
         *(f"note: {note}" for note in record.notes),
-        network_formulas(outcome.parameters, names, target),
+        network_formulas(outcome.parameters, names, (target,)),
     ]
     return "\n".join(lines)

@@ -138,7 +138,7 @@ def _fit_of(make: Callable[[], object]) -> Fit:
 
 def milp_gap(case: Case, fitted: Fitted, options: TrainOptions) -> float:
     """Return the gap that the mixed-integer form with the same units has when its time is over."""
-    outputs = fitted.results[0].parameters.outputs
+    outputs = fitted.results[0].parameters.outputs[0]
     specification = Specification(
         max(int((outputs > 0).sum()), 1), max(int((outputs < 0).sum()), 1), objective=case.specification.objective
     )
