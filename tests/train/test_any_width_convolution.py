@@ -4,6 +4,7 @@ import itertools
 from fractions import Fraction
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from hypothesis import given, settings
@@ -25,7 +26,7 @@ from verinet.train import (
     TrainOptions,
     train_convolutional,
 )
-from verinet.train.any_width import Pricer, build_convolutional, convolutional_family
+from verinet.train.any_width import Pricer, build_convolutional, combine_filters, convolutional_family
 from verinet.train.any_width.local_pricing import bound_by_levels
 from verinet.verify import ConeOptions, ConeSearch, Deadline
 
@@ -115,6 +116,20 @@ def test_an_exported_network_is_the_formula_exactly(layer: Convolutional, seed: 
         assert value == total
 
 
+@settings(deadline=None, max_examples=30)
+@given(layers(), st.integers(0, 10**6))
+def test_outputs_side_by_side_stay_exactly_what_they_were(layer: Convolutional, seed: int) -> None:
+    parts = [example_parameters(layer, seed), example_parameters(layer, seed + 1), example_parameters(layer, seed)]
+    images = np.random.default_rng(seed).standard_normal((3, layer.pixels))
+    combined = combine_filters(parts)
+    assert combined.units == len(np.unique(np.vstack([np.column_stack([p.filters, p.biases]) for p in parts]), axis=0))
+    found = evaluate_exact_batch(build_convolutional(combined), images)
+    for output, part in enumerate(parts):
+        alone = evaluate_exact_batch(build_convolutional(part), images)
+        assert [row[output] for row in found] == [value for (value,) in alone]
+        assert evaluate_exact_batch(build_convolutional(combined.part(output)), images) == alone
+
+
 def bars(pixels: int = 4) -> TrainingData:
     """Images that hold a vertical pair of bright pixels, and images that hold a horizontal one."""
     images, classes = [], []
@@ -136,7 +151,7 @@ def check_result(result: ConvolutionalResult, data: TrainingData) -> None:
 
 
 @pytest.mark.parametrize("pooling", Pooling)
-@pytest.mark.parametrize("grid", [(1, 1), (2, 1)])
+@pytest.mark.parametrize("grid", [(1, 1), (3, 1)])
 def test_training_separates_bars_and_the_file_holds_its_filters(pooling, grid, tmp_path) -> None:
     data = bars()
     layer = Convolutional((4, 4), (2, 2), pooling=pooling, grid=grid)
@@ -152,6 +167,9 @@ def test_training_separates_bars_and_the_file_holds_its_filters(pooling, grid, t
     name = session.get_inputs()[0].name
     replay = [session.run(None, {name: x.reshape(1, 1, 4, 4).astype(np.float32)})[0].item() for x in data.x]
     np.testing.assert_allclose(replay, evaluate(result.network, data.x)[:, 0], rtol=1e-4, atol=1e-4)
+    operators = [node.op_type for node in onnx.load(path).graph.node]
+    assert operators[:2] == ["Conv", "Relu"]
+    assert {"MaxPool", "ReduceSum"} & set(operators) == ({"MaxPool"} if pooling is Pooling.MAX else {"ReduceSum"})
     kernels = [m.weights for n in again.nodes for m in getattr(n.op, "maps", ()) if isinstance(m, Convolution)]
     assert len(kernels) == 1
     np.testing.assert_array_equal(kernels[0].reshape(result.record.units, -1), result.parameters.filters)
