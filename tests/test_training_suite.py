@@ -66,7 +66,7 @@ def test_several_classes_are_one_network_each() -> None:
     y = np.repeat([0.0, 1.0, 2.0], 4)
     case = Case("steps", x, y, Loss.HINGE, 1e-3, 1)
     fitted = fit_any_width(case, x, y, TrainOptions(gap_tolerance=1e-3))
-    assert len(fitted.results) == 3
+    assert len(fitted.trained.records) == 3
     assert score(case, y, fitted.predict(x)) == 1.0
     assert fitted.seconds_to(1e-2) is not None
     assert fitted.seconds_to(-1.0) is None

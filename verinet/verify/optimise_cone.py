@@ -1,6 +1,7 @@
 """The cone engine of the optimiser: one-hidden-layer networks without hidden biases over an L1 ball around zero.
 
-Their ReLUs may be max-pooled, before or after. Such a network is what prices the units of training, with the weights as its inputs. See `verinet.verify.cone_search`.
+Their ReLUs may be max-pooled, before or after. Such a network is what prices the units of training, with the weights
+as its inputs. See `verinet.verify.cone_search`.
 """
 
 from dataclasses import dataclass
@@ -82,8 +83,8 @@ def optimise_with_cones(search: Search) -> Report:
     read = _read(search.problem.network, search.problem.domain)
     if read is None or not all(_is_plain(item.case) for item in search.open_cases):
         raise InputError(
-            "the engine cone needs one hidden layer of ReLUs without biases, max-pooled or not, an L1 ball around zero over all inputs, "
-            "and a linear objective of outputs without conditions; choose another engine"
+            "the engine cone needs one hidden layer of ReLUs without biases, max-pooled or not, an L1 ball around zero "
+            "over all inputs, and a linear objective of outputs without conditions; choose another engine"
         )
     prepared = ConeSearch(read.rows, np.arange(read.rows.shape[1])[None, :], read.ends)
     search.incumbent.offer([0.0] * read.rows.shape[1])
