@@ -8,6 +8,7 @@ from verinet.audit.drawing import draw_network
 from verinet.audit.filters_picture import draw_filters
 from verinet.audit.formulas import filter_formulas, network_formulas
 from verinet.audit.optima import OptimumRecord, PlaceRecord
+from verinet.audit.path_picture import draw_path
 from verinet.audit.progress_picture import draw_progress
 from verinet.audit.records import (
     BoxRecord,
@@ -40,6 +41,7 @@ __all__ = [
     "VerdictRecord",
     "draw_filters",
     "draw_network",
+    "draw_path",
     "draw_progress",
     "draw_units",
     "filter_formulas",
