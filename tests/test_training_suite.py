@@ -61,6 +61,16 @@ def test_one_row_from_command_to_table(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["--select", "suns"]) == 2
 
 
+def test_a_path_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "path.svg"
+    small = ["--select", "moons 40 ", "--threads", "1", "path", "--steps", "2", "--range", "0.1", "0.2"]
+    assert main([*small, "--picture", str(picture)]) == 0
+    assert "chosen l1" in capsys.readouterr().out
+    assert "<svg" in picture.read_text()
+    assert main(["--select", "filters 0 v 1", "path"]) == 2
+    assert "one dense network" in capsys.readouterr().err
+
+
 def test_several_classes_are_one_network_each() -> None:
     x = np.arange(12.0)[:, None]
     y = np.repeat([0.0, 1.0, 2.0], 4)
