@@ -16,7 +16,7 @@ __all__ = ["draw_filters"]
 
 MOST_PANELS = 24
 COLUMNS = 6
-PANEL_WIDTH, PANEL_HEIGHT = 1.9, 2.3
+PANEL_WIDTH, PANEL_HEIGHT = 1.9, 2.9
 MOST_NAMES = 2
 """Outputs that a panel names, those that the filter moves most."""
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from verinet.model import Network
+from verinet.numeric import float_down
 from verinet.program import Status
 from verinet.train.any_width import (
     ConvolutionalResult,
@@ -64,10 +65,10 @@ class TrainedOutputs:
         """The sum over the outputs, rounded down."""
         if len(self.records) == 1:
             return self.records[0].bound
-        total = sum(record.bound for record in self.records)
-        # Each addition may round up, by less than a step of the greatest sum on the way.
-        steps = len(self.records) * float(np.spacing(sum(abs(record.bound) for record in self.records)))
-        return float(total - steps) if np.isfinite(total) else -np.inf
+        bounds = [record.bound for record in self.records]
+        if not np.isfinite(bounds).all():
+            return -np.inf
+        return float_down(sum(map(Fraction, bounds), Fraction(0)))
 
     @property
     def gap(self) -> float:
