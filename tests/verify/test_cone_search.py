@@ -145,7 +145,7 @@ def test_a_maximum_without_a_kink_on_any_edge_is_found() -> None:
     rows = np.array([[1.0, 1, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]])
     search = ConeSearch(rows, np.arange(3)[None, :], np.array([1, 4]))
     positive = np.array([[True, False]] * 3)
-    found = search.maximise(np.array([1.0, -1.0]), ConeOptions(relative_gap=1e-6), allowed=positive)
+    found = search.maximise(np.array([1.0, -1.0]), ConeOptions(0.1, relative_gap=1e-6), allowed=positive)
     assert found.values[0] == pytest.approx(1 / 3)
     assert found.bounds[0] == pytest.approx(1 / 3, rel=1e-4)
     np.testing.assert_allclose(found.points[0], 1 / 3)
