@@ -13,7 +13,7 @@ from verinet.verify.cone_climb import climb
 
 __all__ = ["search_hulls"]
 
-MOST_BLIND = 2_000
+MOST_BLIND = 200
 """Hulls of one search that are halved though no edge has a kink: around a flat optimum there is no end of them."""
 
 NEAR = 1e-5
