@@ -194,6 +194,40 @@ time_limit = 20
     assert sorted(p.name for p in out.iterdir()) == WRITTEN
 
 
+IMAGES = "a,b,c,d,label\n" + "".join(
+    f"{a},{b},{c},{d},{'row' if (a and b) or (c and d) else 'column' if (a and c) or (b and d) else 'neither'}\n"
+    for a, b, c, d in itertools.product((0, 1), repeat=4)
+)
+
+
+@pytest.mark.parametrize("shape", ["", "[filters]\nimage_shape = [2, 2]\nkernel = [1, 2]\npooling = 'max'\n"])
+def test_several_classes_are_outputs_of_one_network(tmp_path: Path, capsys, shape: str) -> None:
+    write(tmp_path / "data.csv", IMAGES)
+    spec = '[data]\nfile = "data.csv"\ntarget = "label"\n[objective]\nl1 = 0.01\n' + shape
+    out = tmp_path / "out"
+    assert run("train", write(tmp_path / "t.toml", spec), "--out", out) == 0
+    printed = capsys.readouterr().out
+    names = ["label[column]", "label[neither]", "label[row]"]
+    assert all(f"{name}: objective" in printed and f"{name} = " in printed for name in names)
+    assert "all outputs: objective" in printed
+    network = read_onnx(out / "network.onnx")
+    assert network.size_out == 3
+    record = json.loads((out / "record.json").read_text())
+    assert (record["kind"], record["outputs"], record["status"]) == ("trainings", names, "optimal")
+    parts = [Fraction(part["objective"]["exact"]) for part in record["trainings"]]
+    assert Fraction(record["objective"]["exact"]) == sum(parts)
+    assert record["bound"] <= sum(part["bound"] for part in record["trainings"])
+    rows = [line.split(",") for line in IMAGES.splitlines()[1:]]
+    scores = evaluate(network, np.array([[float(v) for v in row[:4]] for row in rows]))
+    for number, (name, part) in enumerate(zip(names, parts, strict=True)):
+        y = np.array([1.0 if f"label[{row[4]}]" == name else -1.0 for row in rows])
+        assert float(part) - np.maximum(1 - y * scores[:, number], 0).mean() >= 0
+    written = {p.name for p in out.iterdir()}
+    assert ("filters.svg" in written) == bool(shape)
+    assert {"progress-1.svg", "progress-3.svg", "network.txt"} <= written
+    assert ("units-2.svg" in written) == (not shape)
+
+
 def test_the_dual_solution_in_a_record_proves_its_bound(tmp_path: Path) -> None:
     """A few lines of rational arithmetic recompute the bound of the hinge loss from the file."""
     write(tmp_path / "data.csv", TABLE)
@@ -319,6 +353,15 @@ time_limit = 5
         ("a,y\n1,no\n2,yes\n", "[objective]\nloss = 'squared'", ["numbers", "'y'"]),
         ("a,y\n1,0\n2,1\n", "[model]\nskip = 'free'\n[constraints]\nmonotone = { a = 'increasing' }", ["free skip"]),
         ("a,y\n1,0\n2,1\n", "[model]\nunits = 'many'", ["units"]),
+        ("a,y\n1,0\n2,1\n", "[filters]\nimage_shape = [2, 2]\nkernel = [1, 2]", ["4 pixels", "(2, 1)"]),
+        ("a,y\n1,0\n2,1\n", "[filters]\nimage_shape = [2, 2]", ["kernel=(3, 3)", "does not fit"]),
+        ("a,y\n1,0\n2,1\n", "[filters]\nimage_shape = [2]", ["image_shape"]),
+        ("a,y\n1,0\n2,1\n", "[filters]\nimage_shape = [1, 1]\nkernel = [1, 1]\n[model]\nunits = 2", ["'milp'"]),
+        (
+            "a,y\n1,0\n2,1\n",
+            "[filters]\nimage_shape = [1, 1]\nkernel = [1, 1]\n[constraints]\nmonotone = { a = 'increasing' }",
+            ["filters cannot be monotone"],
+        ),
     ],
 )
 def test_unusable_training_input(tmp_path: Path, capsys, table: str, extra: str, words: list[str]) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 import verinet
 from verinet.errors import MissingFileError
-from verinet.train import DualSolution, TrainingRecord
+from verinet.train import DualSolution, TrainedOutputs, TrainingRecord
 from verinet.verify import Answer, OpenBox, OpenPhases, Verdict
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "PriceRecord",
     "ProgressRecord",
     "Record",
+    "SeveralTrainingsRecord",
     "TrainingFileRecord",
     "VerdictRecord",
     "exact_number",
@@ -377,6 +378,53 @@ class TrainingFileRecord(Record):
             notes=record.notes,
             history=tuple(ProgressRecord.of(s.seconds, s.objective, s.bound) for s in record.history),
             dual=None if record.dual is None else DualRecord.of(record.dual),
+            network=network,
+        )
+
+
+class SeveralTrainingsRecord(Record):
+    """The trainings of a network's outputs, each by itself, and the network file that came out.
+
+    Parameters
+    ----------
+    objective : NumberRecord
+        The sum over the outputs, exactly.
+    bound, gap : float or None
+        Of that sum.
+    status : str
+        ``optimal`` if every output is.
+    nonzeros, units : int
+        Of the whole network: outputs share units.
+    outputs : tuple of str
+        Names, in the network's order.
+    trainings : tuple of TrainingFileRecord
+        One for each output.
+    network : FileRecord
+    """
+
+    kind: Literal["trainings"] = "trainings"
+    objective: NumberRecord
+    bound: float | None
+    gap: float | None
+    status: str
+    nonzeros: int
+    units: int
+    outputs: tuple[str, ...]
+    trainings: tuple[TrainingFileRecord, ...]
+    network: FileRecord
+
+    @classmethod
+    def of(cls, trained: TrainedOutputs, outputs: tuple[str, ...], network: FileRecord) -> "SeveralTrainingsRecord":
+        """Record the trainings of several outputs."""
+        return cls(
+            objective=exact_number(trained.objective),
+            bound=_finite(trained.bound),
+            gap=_finite(trained.gap),
+            status=trained.status.value,
+            nonzeros=trained.parameters.nonzeros,
+            units=trained.parameters.units,
+            outputs=outputs,
+            trainings=tuple(TrainingFileRecord.of(record, network) for record in trained.records),
             network=network,
         )
 

@@ -35,7 +35,7 @@ from verinet.model import (
     evaluate,
 )
 from verinet.numeric import FloatArray
-from verinet.train import AnyWidthSpecification, Objective, TrainingData, TrainOptions, train_any_width
+from verinet.train import AnyWidthSpecification, Objective, TrainingData, TrainOptions, train_outputs
 from verinet.verify import Answer, VerifyOptions
 
 __all__ = ["DemoRequest", "run_demo"]
@@ -105,9 +105,9 @@ def run_demo(request: DemoRequest) -> Exit:
             threads=os.cpu_count() or 1,
             on_progress=lambda p: report(progress_line(p)),
         )
-        outcome = train_any_width(data, specification, options)
-    write_training(request.out, outcome, data, OUTPUT)
-    result(summary(outcome, data.names, OUTPUT))
+        outcome = train_outputs([data], specification, options)
+    write_training(request.out, outcome, data, (OUTPUT,))
+    result(summary(outcome, data.names, (OUTPUT,)))
     for name, x, y in (("training", table.train_x, table.train_y), ("test", table.test_x, table.test_y)):
         accuracy = accuracy_score(y > 0, evaluate(outcome.network, x)[:, 0] > 0)
         result(f"accuracy on the {name} patients: {accuracy:.1%}")

@@ -4,9 +4,21 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 from verinet.errors import DataError
-from verinet.io import TrainingFile
+from verinet.io import FiltersSection, TrainingFile
 from verinet.program import Progress
-from verinet.train import AnyWidthSpecification, Budget, Loss, Objective, Skip, Specification, TrainOptions
+from verinet.train import (
+    AnySpecification,
+    AnyWidthSpecification,
+    Budget,
+    Convolutional,
+    ConvolutionalSpecification,
+    Loss,
+    Objective,
+    Pooling,
+    Skip,
+    Specification,
+    TrainOptions,
+)
 
 __all__ = ["options_of", "specification_of"]
 
@@ -18,7 +30,7 @@ GAPS: Mapping[str, float] = {"any-width": 1e-3, "milp": 1e-4}
 """Relative gaps at which a network counts as optimal, unless the file says otherwise."""
 
 
-def specification_of(file: TrainingFile, names: Sequence[str]) -> Specification | AnyWidthSpecification:
+def specification_of(file: TrainingFile, names: Sequence[str]) -> AnySpecification:
     """Return what is to be trained on features of some names.
 
     Parameters
@@ -36,9 +48,21 @@ def specification_of(file: TrainingFile, names: Sequence[str]) -> Specification 
     monotone = _monotone(file, names)
     if file.chosen_method == "milp":
         return _milp(file, monotone)
+    if file.filters is None:
+        return _any_width(file, monotone, len(names))
+    layer = _layer(file.filters)
+    return ConvolutionalSpecification.of(layer, _any_width(file, monotone, layer.coordinates))
+
+
+def _layer(section: FiltersSection) -> Convolutional:
+    pooling = Pooling(section.pooling)
+    return Convolutional(section.image_shape, section.kernel, section.stride, pooling, section.grid)
+
+
+def _any_width(file: TrainingFile, monotone: Mapping[int, int], features: int) -> AnyWidthSpecification:
     return AnyWidthSpecification(
         _objective(file),
-        _most_features(file, len(names)),
+        _most_features(file, features),
         _skip(file),
         file.objective.skip_penalty,
         Budget(file.budget.nonzeros, file.budget.units, file.budget.features),

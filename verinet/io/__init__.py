@@ -14,7 +14,7 @@ from verinet.io.property_file import read_property_file
 from verinet.io.property_schema import property_schema
 from verinet.io.property_writer import write_property_file
 from verinet.io.table import Dataset, read_csv
-from verinet.io.training_file import TrainingFile, read_training_file, training_schema
+from verinet.io.training_file import FiltersSection, TrainingFile, read_training_file, training_schema
 from verinet.io.vnnlib import VnnlibProperty, read_vnnlib
 from verinet.io.vnnlib_assignment import format_declared_assignment, write_declared_assignment
 from verinet.io.vnnlib_binding import BoundQuery, NamedPath, bind
@@ -25,6 +25,7 @@ from verinet.io.vnnlib_writer import format_assignment, write_vnnlib
 __all__ = [
     "BoundQuery",
     "Dataset",
+    "FiltersSection",
     "NamedPath",
     "OperatorOutcome",
     "OperatorReport",

@@ -14,6 +14,7 @@ __all__ = [
     "BudgetSection",
     "ConstraintsSection",
     "DataSection",
+    "FiltersSection",
     "ModelSection",
     "ObjectiveSection",
     "SolverSection",
@@ -29,6 +30,9 @@ Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Direction: TypeAlias = Literal["increasing", "decreasing"]
 SkipChoice: TypeAlias = Literal["penalised", "free", "none"]
 MostFeatures: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["auto", "all"]
+Size: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Pair: TypeAlias = Annotated[tuple[Size, Size], Strict(False)]
+Shape: TypeAlias = Annotated[tuple[Size, ...], Strict(False), Field(min_length=2, max_length=3)]
 MethodChoice: TypeAlias = Literal["any-width", "milp"]
 
 
@@ -69,13 +73,29 @@ class ModelSection(Table):
         default=None, description="Units that subtract from the output; by default as many as `units`."
     )
     max_features_per_unit: MostFeatures = Field(
-        default="auto", description="Features that one hidden unit may read: by default two, or fewer where there are."
+        default="auto",
+        description="Features that one hidden unit may read, or pixels that a filter may weigh: by default two, or "
+        "fewer where there are.",
     )
     skip: SkipChoice | bool = Field(
         default="penalised",
         description="Whether inputs reach the output directly as well, and at what price; true means penalised.",
     )
     weight_bound: Positive = Field(default=10.0, description="The largest magnitude of a weight.")
+
+
+class FiltersSection(Table):
+    """Samples are images, pixel after pixel of a row and row after row, and hidden units are filters over them."""
+
+    image_shape: Shape = Field(description="Rows and columns of an image, or channels, rows and columns.")
+    kernel: Pair = Field(default=(3, 3), description="Rows and columns of a filter.")
+    stride: Pair = Field(default=(1, 1), description="How far apart a filter's places are, down and across.")
+    pooling: Literal["average", "sum", "max"] = Field(
+        default="average", description="What a filter's ReLUs at all places of a cell become."
+    )
+    grid: Pair = Field(
+        default=(1, 1), description="Rows and columns of the cells; one cell pools over the whole image."
+    )
 
 
 class ObjectiveSection(Table):
@@ -139,6 +159,7 @@ class TrainingFile(Table):
     )
     data: DataSection
     model: ModelSection = ModelSection()
+    filters: FiltersSection | None = None
     objective: ObjectiveSection = ObjectiveSection()
     budget: BudgetSection = BudgetSection()
     constraints: ConstraintsSection = ConstraintsSection()
@@ -163,6 +184,7 @@ class TrainingFile(Table):
 
     def _keys_of_any_width_alone(self) -> list[str]:
         found = ["model.max_features_per_unit"] if self.model.max_features_per_unit != "auto" else []
+        found += ["filters"] if self.filters is not None else []
         found += ["model.skip"] if self.model.skip == "free" else []
         found += ["objective.skip_penalty"] if self.objective.skip_penalty is not None else []
         return found + (["objective.loss"] if self.objective.loss not in ("hinge", "zero_one", "l1") else [])

@@ -21,11 +21,12 @@ from verinet.train.any_width import (
     train_any_width,
     train_convolutional,
 )
-from verinet.train.combination import CombinedParameters, combine
+from verinet.train.combination import combine
 from verinet.train.data import Scaling, TrainingData
 from verinet.train.dispatch import train_network
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters
+from verinet.train.outputs import AnySpecification, TrainedOutputs, train_outputs
 from verinet.train.result import Method, TrainingRecord, TrainingResult
 from verinet.train.specification import (
     AnyWidthSpecification,
@@ -40,9 +41,9 @@ from verinet.train.specification import (
 from verinet.train.trainer import train
 
 __all__ = [
+    "AnySpecification",
     "AnyWidthSpecification",
     "Budget",
-    "CombinedParameters",
     "Convolutional",
     "ConvolutionalResult",
     "ConvolutionalSpecification",
@@ -62,6 +63,7 @@ __all__ = [
     "Skip",
     "Specification",
     "TrainOptions",
+    "TrainedOutputs",
     "TrainingData",
     "TrainingRecord",
     "TrainingResult",
@@ -73,4 +75,5 @@ __all__ = [
     "train_any_width",
     "train_convolutional",
     "train_network",
+    "train_outputs",
 ]
