@@ -188,6 +188,14 @@ def test_enumeration_bounds_from_below_when_time_is_up() -> None:
     assert cut.record.bound <= float(whole.record.objective) <= float(cut.record.objective) + 1e-12
 
 
+def test_several_classes_are_told_apart_with_their_margins() -> None:
+    data = table(CLASSES, 8, 11)
+    specification = LayeredSpecification(CLASSES, Objective(Loss.HINGE, margin=0.5, l1=0.01))
+    result = train_layered(data, specification, QUICK)
+    assert float(result.record.objective) == pytest.approx(brute_force(specification, data)[0], abs=1e-6)
+    assert not any("differs" in note for note in result.record.notes)
+
+
 def test_goals_are_reached_one_after_the_other() -> None:
     data = table(DENSE, 8, 1)
     objective = Objective(Loss.ZERO_ONE, margin=0.25, l1=0.0)

@@ -18,8 +18,10 @@ from verinet.audit import (
     network_formulas,
 )
 from verinet.cli.exits import Exit
+from verinet.cli.layered_request import layered_data, layered_specification
+from verinet.cli.layered_training import layered_summary, write_layered
 from verinet.cli.output import progress, result
-from verinet.cli.training_request import options_of, specification_of
+from verinet.cli.training_request import objective_of, options_of, specification_of
 from verinet.errors import DataError
 from verinet.io import Dataset, TrainingFile, read_csv, read_training_file, write_atomically, write_onnx
 from verinet.numeric import FloatArray
@@ -35,6 +37,7 @@ from verinet.train import (
     TrainOptions,
     train_outputs,
 )
+from verinet.train.layered import train_layered
 
 __all__ = ["TrainRequest", "progress_line", "summary", "train_file", "write_training"]
 
@@ -69,6 +72,8 @@ def train_file(request: TrainRequest) -> Exit:
     """Train as a file says and write network, record, formulas and pictures."""
     file = read_training_file(request.specification)
     table = read_csv(file.data.file, file.data.target, file.data.features)
+    if file.model.layers is not None:
+        return _train_layers(request, file, table)
     loss = Loss(file.objective.loss)
     named = _targets(table, loss)
     tables = [
@@ -82,6 +87,17 @@ def train_file(request: TrainRequest) -> Exit:
         trained = train_outputs(tables, specification, _options(file, request, report))
     write_training(request.out, trained, tables[0], tuple(named))
     result(summary(trained, table.feature_names, tuple(named)))
+    return Exit.DONE
+
+
+def _train_layers(request: TrainRequest, file: TrainingFile, table: Dataset) -> Exit:
+    """Train a stack of layers and write network, record and progress."""
+    data, _ = layered_data(file, table)
+    specification = layered_specification(file, objective_of(file), len(data.names))
+    with progress(request.quiet) as report:
+        trained = train_layered(data, specification, _options(file, request, report))
+    write_layered(request.out, trained)
+    result(layered_summary(trained))
     return Exit.DONE
 
 

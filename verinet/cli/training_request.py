@@ -20,7 +20,7 @@ from verinet.train import (
     TrainOptions,
 )
 
-__all__ = ["options_of", "specification_of"]
+__all__ = ["objective_of", "options_of", "specification_of"]
 
 DIRECTIONS: Mapping[str, int] = {"increasing": 1, "decreasing": -1}
 MOST_FEATURES = 2
@@ -61,7 +61,7 @@ def _layer(section: FiltersSection) -> Convolutional:
 
 def _any_width(file: TrainingFile, monotone: Mapping[int, int], features: int) -> AnyWidthSpecification:
     return AnyWidthSpecification(
-        _objective(file),
+        objective_of(file),
         _most_features(file, features),
         _skip(file),
         file.objective.skip_penalty,
@@ -84,7 +84,7 @@ def _milp(file: TrainingFile, monotone: Mapping[int, int]) -> Specification:
         model.negative_units if model.negative_units is not None else units,
         skip=_skip(file) is Skip.PENALISED,
         weight_bound=model.weight_bound,
-        objective=_objective(file),
+        objective=objective_of(file),
         budget=Budget(
             file.budget.nonzeros, file.budget.units if file.budget.units is not None else units, file.budget.features
         ),
@@ -99,7 +99,8 @@ def _skip(file: TrainingFile) -> Skip:
     return Skip(skip)
 
 
-def _objective(file: TrainingFile) -> Objective:
+def objective_of(file: TrainingFile) -> Objective:
+    """Return loss and penalties."""
     section = file.objective
     return Objective(
         Loss(section.loss),

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, Strict, ValidationInfo, field_validator, model_validator
 
+from verinet.io.layer_schema import GoalChoice, LayerTable
 from verinet.io.names import quoted, suggestion
 from verinet.io.toml_file import Table, read_toml, validated
 
@@ -26,6 +27,7 @@ __all__ = [
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
 Count: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Weight: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+PositiveCount: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Direction: TypeAlias = Literal["increasing", "decreasing"]
 SkipChoice: TypeAlias = Literal["penalised", "free", "none"]
@@ -82,6 +84,12 @@ class ModelSection(Table):
         description="Whether inputs reach the output directly as well, and at what price; true means penalised.",
     )
     weight_bound: Positive = Field(default=10.0, description="The largest magnitude of a weight.")
+    layers: Annotated[list[LayerTable], Field(min_length=1)] | None = Field(
+        default=None, description="A stack of layers instead of one hidden layer; for the method 'milp'."
+    )
+    input_shape: Annotated[list[PositiveCount], Field(min_length=1, max_length=3)] | None = Field(
+        default=None, description="With layers: [channels, height, width] of images; by default a vector."
+    )
 
 
 class FiltersSection(Table):
@@ -118,6 +126,11 @@ class ObjectiveSection(Table):
     l0: Weight = Field(default=0.0, description="Penalty of each nonzero weight.")
     unit_penalty: Weight = Field(default=0.0, description="Penalty of each hidden unit in use.")
     feature_penalty: Weight = Field(default=0.0, description="Penalty of each feature in use.")
+    l2: Weight = Field(default=0.0, description="With layers: penalty of the squares of quantised weights.")
+    layer_penalty: Weight = Field(default=0.0, description="With layers: penalty of each gated layer in use.")
+    goals: Annotated[tuple[GoalChoice, ...], Strict(False), Field(min_length=1)] = Field(
+        default=("objective",), description="With layers: what is optimised, one after the other."
+    )
 
 
 class BudgetSection(Table):
@@ -178,7 +191,7 @@ class TrainingFile(Table):
         return self._keys_of_milp_alone() + found
 
     def _keys_of_milp_alone(self) -> list[str]:
-        shapes = ("units", "positive_units", "negative_units", "weight_bound")
+        shapes = ("units", "positive_units", "negative_units", "weight_bound", "layers", "input_shape")
         found = [f"model.{name}" for name in shapes if name in self.model.model_fields_set]
         return found + (["objective.loss"] if self.objective.loss == "zero_one" else [])
 
@@ -187,7 +200,23 @@ class TrainingFile(Table):
         found += ["filters"] if self.filters is not None else []
         found += ["model.skip"] if self.model.skip == "free" else []
         found += ["objective.skip_penalty"] if self.objective.skip_penalty is not None else []
+        if self.model.layers is not None:
+            return found
         return found + (["objective.loss"] if self.objective.loss not in ("hinge", "zero_one", "l1") else [])
+
+    @model_validator(mode="after")
+    def _keys_fit_layers(self) -> Self:
+        if self.model.layers is not None:
+            taken = ("units", "positive_units", "negative_units", "weight_bound", "skip", "max_features_per_unit")
+            twice = next((name for name in taken if name in self.model.model_fields_set), None)
+            if twice is not None:
+                raise ValueError(f"model.{twice} is for networks of one hidden layer; leave it out beside model.layers")
+            return self
+        alone = [f"objective.{n}" for n in ("l2", "layer_penalty", "goals") if n in self.objective.model_fields_set]
+        alone += ["model.input_shape"] if self.model.input_shape is not None else []
+        if alone:
+            raise ValueError(f"{alone[0]} is for stacks of layers; add model.layers or leave it out")
+        return self
 
     @model_validator(mode="after")
     def _keys_fit_the_method(self) -> Self:

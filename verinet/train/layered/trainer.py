@@ -403,7 +403,9 @@ def _gap(value: float, bound: float) -> float:
 def _conclude(state: _State, bounds: list[_Bound]) -> LayeredResult:
     """Export, evaluate exactly and say what is known."""
     specification, data, values = state.specification, state.data, state.best.values
-    network = build_layers(specification.architecture, values, data.scaling)
+    # Classes are no numbers to be scaled.
+    scaling = replace(data.scaling, target_offset=0.0, target_width=1.0) if specification.classifies else data.scaling
+    network = build_layers(specification.architecture, values, scaling)
     exact = exact_goals(specification, data, state.samples, network, values)
     tolerance = state.options.gap_tolerance + OBJECTIVE_TOLERANCE
     results: list[GoalResult] = []
