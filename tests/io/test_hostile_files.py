@@ -40,7 +40,7 @@ READERS: dict[str, tuple[Callable[[Path], object], bytes]] = {
     "training": (read_training_file, TRAINING.encode()),
     "csv": (lambda path: read_csv(path, "y"), b'a,b,y\n1,"2",0\n-.5,1e3,1\n'),
     "credit": (read_property_file, (EXAMPLES / "credit.toml").read_bytes()),
-    "medical": (read_property_file, (EXAMPLES / "medical.toml").read_bytes()),
+    "image": (read_property_file, (EXAMPLES / "image.toml").read_bytes()),
     "control": (read_property_file, (EXAMPLES / "control.toml").read_bytes()),
 }
 PIECES = [
