@@ -1,8 +1,9 @@
 """Layers and goals of training files: which there are, and which keys they take."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from verinet.io.toml_file import Table
 
@@ -49,8 +50,14 @@ class WeightsTable(Table):
         return self
 
 
+def _shape(value: object) -> str:
+    """Name the alternative that a value is of."""
+    return "table" if isinstance(value, Mapping | WeightsTable) else "other"
+
+
 WeightsChoice: TypeAlias = Annotated[
-    Literal["ternary", "binary", "continuous"] | WeightsTable,
+    Annotated[WeightsTable, Tag("table")] | Annotated[Literal["ternary", "binary", "continuous"], Tag("other")],
+    Discriminator(_shape),
     Field(description="A kind, or a table with its limit and scale."),
 ]
 
