@@ -161,7 +161,7 @@ def test_kinds_of_weights_reach_the_optimum_of_brute_force(weights: object) -> N
         assert result.record.status is Status.OPTIMAL
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(seed=st.integers(0, 10**6), loss=st.sampled_from([Loss.HINGE, Loss.L1, Loss.PINBALL]), units=st.integers(1, 2))
 def test_enumeration_of_units_is_brute_force(seed: int, loss: Loss, units: int) -> None:
     features = 2 if units == 1 else 1
