@@ -19,6 +19,7 @@ from verinet.verify.objectives import Case, Change, Distance, Metric, Objective
 from verinet.verify.optimise import Optimiser, maximise, minimise
 from verinet.verify.optimum import Basis, OptimiseOptions, Optimum, OptimumProgress, OptimumStatus, Sense
 from verinet.verify.options import Deadline, VerifyOptions
+from verinet.verify.slopes import FallingPiece, SlopeReport, falling_pieces
 from verinet.verify.verdict import Answer, Interrupted, Level, Replay, ReplayedPoint, Verdict, Witness
 from verinet.verify.verifier import verify_property, verify_query
 
@@ -32,6 +33,7 @@ __all__ = [
     "ConeSearch",
     "Deadline",
     "Distance",
+    "FallingPiece",
     "Finding",
     "Interrupted",
     "Level",
@@ -49,12 +51,14 @@ __all__ = [
     "Replay",
     "ReplayedPoint",
     "Sense",
+    "SlopeReport",
     "Verdict",
     "VerifyOptions",
     "Witness",
     "are_kernels_ready",
     "compile_kernels",
     "extreme_value",
+    "falling_pieces",
     "largest_violation",
     "maximise",
     "minimise",

@@ -17,6 +17,7 @@ from verinet.verify.falsify import falsify, sample
 from verinet.verify.finding import Finding, Outlook
 from verinet.verify.milp import search_with_milp
 from verinet.verify.options import Deadline, VerifyOptions
+from verinet.verify.slopes import falling_pieces
 from verinet.verify.smt import is_occupied, search_with_smt
 from verinet.verify.verdict import Answer, Interrupted, Level, Verdict
 from verinet.verify.witness import make_witness
@@ -40,6 +41,9 @@ FALSIFIER_ROUNDS = {"branch": 0}
 
 WATCHFUL = frozenset({"phase"})
 """Engines that need no falsifier before them: theirs begins once cheap bounds have said where to look."""
+
+SLOPES_SHARE = 0.5
+"""Part of the time limit for the slopes of a network's pieces, before the search for a pair begins."""
 
 MOST_UNSTABLE_FOR_Z3, MOST_PRODUCTS_FOR_Z3 = 60, 20_000
 """Unstable neurons, and products of one evaluation, beyond which Z3 decides nothing in some seconds."""
@@ -137,7 +141,27 @@ def verify_property(network: Network, domain: Domain, prop: Property, options: V
     if isinstance(prop, Monotone) and cheap_first and _derivative_decides(network, domain, prop):
         sentence = "the derivative has the right sign on every linear piece, by rational interval arithmetic"
         return _confirmed(task, "derivative (auto: the cheap sufficient test first)", (sentence,), _unstable(task))
+    if isinstance(prop, Monotone) and cheap_first:
+        return _by_slopes(task, domain, prop) or _search(task)
     return _search(task)
+
+
+def _by_slopes(task: _Task, domain: Domain, prop: Monotone) -> Verdict | None:
+    """Decide a network of one hidden layer piece by piece; None for what that leaves open."""
+    engine = "slopes (auto: one hidden layer, piece by piece)"
+    report = falling_pieces(task.network, domain, prop, task.deadline.within(SLOPES_SHARE * task.options.timeout))
+    if report is None:
+        return None
+    if report.proves:
+        sentence = f"every linear piece has the right slope, by {report.branches} branches on the phases of ReLUs"
+        return _confirmed(task, engine, (sentence,), _unstable(task))
+    for piece in report.pieces:
+        first, second = piece.pair
+        point = tuple(Fraction(float(v)) for v in (*first, second[piece.feature]))
+        # Only where one input rises does the query's last entry stand for it.
+        if len(prop.inputs) == 1 and task.reduction.query.violated_at(point):
+            return task.violated(point, engine, ("the counterexample lies on a falling linear piece",))
+    return None
 
 
 def verify_query(network: Network, query: Query, options: VerifyOptions | None = None) -> Verdict:
