@@ -20,13 +20,14 @@ from verinet.train.any_width import (
     regularisation_path,
     train_any_width,
     train_convolutional,
+    train_universal,
 )
 from verinet.train.combination import CombinedParameters, combine
 from verinet.train.data import Scaling, TrainingData
 from verinet.train.dispatch import train_network
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters
-from verinet.train.result import Method, TrainingRecord, TrainingResult
+from verinet.train.result import KeptConstraint, Method, TrainingRecord, TrainingResult, UniversalRecord
 from verinet.train.specification import (
     AnyWidthSpecification,
     Budget,
@@ -36,6 +37,9 @@ from verinet.train.specification import (
     Skip,
     Specification,
     TrainOptions,
+    UniversalConstraint,
+    UniversalFair,
+    UniversalMonotone,
 )
 from verinet.train.trainer import train
 
@@ -48,6 +52,7 @@ __all__ = [
     "ConvolutionalSpecification",
     "DualSolution",
     "FilterParameters",
+    "KeptConstraint",
     "Loss",
     "Method",
     "Objective",
@@ -65,6 +70,10 @@ __all__ = [
     "TrainingData",
     "TrainingRecord",
     "TrainingResult",
+    "UniversalConstraint",
+    "UniversalFair",
+    "UniversalMonotone",
+    "UniversalRecord",
     "Validation",
     "combine",
     "cross_validate",
@@ -73,4 +82,5 @@ __all__ = [
     "train_any_width",
     "train_convolutional",
     "train_network",
+    "train_universal",
 ]

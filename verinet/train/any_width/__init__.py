@@ -27,6 +27,7 @@ from verinet.train.any_width.path import (
 )
 from verinet.train.any_width.pricing import Pricer, Unit
 from verinet.train.any_width.trainer import UnitSum, assemble, gap_between, prepare_problem, train_any_width
+from verinet.train.any_width.universal import train_universal
 
 __all__ = [
     "Convolutional",
@@ -58,4 +59,5 @@ __all__ = [
     "round_filters",
     "train_any_width",
     "train_convolutional",
+    "train_universal",
 ]
