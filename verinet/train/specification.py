@@ -325,8 +325,8 @@ class AnyWidthSpecification:
         if self.objective.loss in (Loss.SQUARED, Loss.LOGISTIC):
             raise InputError(
                 "constraints by counterexamples need a loss that is linear in pieces, found "
-                f"{self.objective.loss.value}; use hinge, l1, epsilon_insensitive or pinball, or, of monotone features, "
-                "constrain them by construction"
+                f"{self.objective.loss.value}; use hinge, l1, epsilon_insensitive or pinball, or, for monotone "
+                "features, the constraint by construction"
             )
         prices = (self.objective.l0, self.objective.unit_penalty, self.objective.feature_penalty)
         if any(prices) or self.budget != Budget():

@@ -46,6 +46,9 @@ __all__ = ["Constraint", "Examination", "constraints_of"]
 SHORTEST = 1e-5
 """Pairs nearer to one another than this share of the domain's width say too little in floating point."""
 
+CROSS_CHECK_SECONDS = 2.0
+"""For Z3, where floating point is too coarse: in the loop a better network is worth more."""
+
 ROWS_A_ROUND = 10
 """Counterexamples of one constraint that one round adds, at most."""
 
@@ -59,18 +62,19 @@ class Examination:
 
     Parameters
     ----------
-    verdict : Verdict
+    verdict : Verdict or None
+        None where rows were found before anybody asked for one.
     rows : tuple of PointCondition
-        Broken by the network, met by every network that keeps the constraint.
+        Met by every network that keeps the constraint; broken by this one, up to rounding.
     """
 
-    verdict: Verdict
+    verdict: Verdict | None
     rows: tuple[PointCondition, ...] = ()
 
     @property
     def passed(self) -> bool:
         """Whether the constraint holds."""
-        return self.verdict.answer in (Answer.VERIFIED, Answer.VACUOUS)
+        return self.verdict is not None and self.verdict.answer in (Answer.VERIFIED, Answer.VACUOUS)
 
 
 class Constraint(Protocol):
@@ -112,12 +116,13 @@ class MonotoneEverywhere:
         report = falling_pieces(network, self.domain, self.prop, deadline)
         rows = [self._row(*piece.pair) for piece in report.pieces] if report is not None else []
         known = tuple(dict.fromkeys(row for row in rows if row is not None))[:ROWS_A_ROUND]
-        options = VerifyOptions(
-            solver=self.solver, timeout=deadline.left, threads=self.threads, cross_check_neurons=0
-        )
-        verdict = verify_property(network, self.domain, self.prop, options)
-        if verdict.witness is None or known:
-            return Examination(verdict, known)
+        if known:
+            return Examination(None, known)
+        # Pieces without an inside worth mentioning are nothing that a search for pairs decides.
+        patience = deadline.within(WORST_SECONDS).left if report is not None and report.pieces else deadline.left
+        verdict = verify_property(network, self.domain, self.prop, _options(self.solver, patience, self.threads))
+        if verdict.witness is None:
+            return Examination(verdict)
         query = reduce_property(network, self.domain, self.prop).query
         point = _worst(query, verdict, deadline, self.threads)
         size = self.domain.size
@@ -177,10 +182,7 @@ class FairEverywhere:
     def examine(self, network: Network, deadline: Deadline) -> Examination:
         """Verify a network; the row is at the pair of inputs that differ most."""
         query = self.query(network)
-        options = VerifyOptions(
-            solver=self.solver, timeout=deadline.left, threads=self.threads, cross_check_neurons=0
-        )
-        verdict = verify_query(query.network, query, options)
+        verdict = verify_query(query.network, query, _options(self.solver, deadline.left, self.threads))
         if verdict.witness is None:
             return Examination(verdict)
         point = _worst(query, verdict, deadline, self.threads)
@@ -193,6 +195,12 @@ class FairEverywhere:
         pair = tuple(map(float, first)), tuple(map(float, second))
         tolerance = float(self.tolerance)
         return Examination(verdict, (PointCondition(pair, (1.0, -1.0), -tolerance, tolerance),))
+
+
+def _options(solver: str, timeout: float, threads: int) -> VerifyOptions:
+    return VerifyOptions(
+        solver=solver, timeout=timeout, threads=threads, cross_check_neurons=0, cross_check_seconds=CROSS_CHECK_SECONDS
+    )
 
 
 def _worst(query: Query, verdict: Verdict, deadline: Deadline, threads: int) -> tuple[Fraction, ...]:

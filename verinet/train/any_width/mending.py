@@ -1,4 +1,4 @@
-"""Output weights under which given units make a monotone network: an upper bound, while counterexamples raise the lower.
+"""Output weights under which given units make a monotone network: the upper bound beside the loop's lower one.
 
 On each linear piece the slope is linear in the output weights. Pieces that fall become rows of a small linear
 programme over the units of one network, until the verifier finds none that falls, were it ever so thin.
@@ -19,8 +19,11 @@ from verinet.verify import Deadline, FallingPiece, falling_pieces
 
 __all__ = ["mend"]
 
-MOST_STEPS = 40
+MOST_STEPS = 60
 """Programmes that are solved before the units are given up."""
+
+SHIFT = 3e-4
+"""By how much kinks may move: those of several units meet at samples, where no rounding keeps them in order."""
 
 
 def mend(
@@ -45,7 +48,7 @@ def mend(
         Slopes are at least this, in scaled units.
     deadline : Deadline
     """
-    units = [unit for unit in units if unit.weights[:-1].any()]
+    units = [moved for unit in units if unit.weights[:-1].any() for moved in _shifted(unit)]
     base = problem.base()
     columns = base.joined(problem.unit_columns(units)) if units else base
     slopes: list[FloatArray] = []
@@ -67,6 +70,16 @@ def mend(
         if len(slopes) == known:
             return None
     return None
+
+
+def _shifted(unit: Unit) -> list[Unit]:
+    """Return a unit, and those whose kinks lie a little to either side of its own."""
+    found = [unit]
+    for shift in (SHIFT, -SHIFT):
+        weights = unit.weights.copy()
+        weights[-1] += shift
+        found.append(Unit(unit.sign, unit.cell, weights / np.abs(weights).sum(), unit.worth))
+    return found
 
 
 def _slope(

@@ -123,9 +123,7 @@ def prepare_problem(
     return Problem(x, data.scaled_y, data.weights, family, specification, rows)
 
 
-def _with_conditions(
-    data: TrainingData, conditions: Sequence[PointCondition]
-) -> tuple[FloatArray, PointRows | None]:
+def _with_conditions(data: TrainingData, conditions: Sequence[PointCondition]) -> tuple[FloatArray, PointRows | None]:
     """Return the samples with the conditions' points behind them, scaled, and the conditions as rows."""
     samples = len(data.y)
     if not conditions:

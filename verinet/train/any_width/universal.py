@@ -20,7 +20,7 @@ import numpy as np
 from verinet.model import Network
 from verinet.numeric import float_down
 from verinet.program import Progress, Status
-from verinet.train.any_width.counterexamples import Constraint, MonotoneEverywhere, constraints_of
+from verinet.train.any_width.counterexamples import MonotoneEverywhere, constraints_of
 from verinet.train.any_width.generation import INTERRUPTED, Generation, Problem, generate
 from verinet.train.any_width.mending import mend
 from verinet.train.any_width.pricing import Pricer, Unit
@@ -45,7 +45,7 @@ from verinet.train.specification import (
     UniversalFair,
     UniversalMonotone,
 )
-from verinet.verify import Deadline
+from verinet.verify import Deadline, Verdict
 
 __all__ = ["train_universal"]
 
@@ -190,7 +190,8 @@ class _Loop:
     def _confront(self, problem: Problem, generation: Generation, units: list[Unit]) -> None:
         """Verify the relaxation's network; demand more where it fails, and mend what can be mended."""
         chosen = assemble(problem, generation.units, generation.fit.values)
-        raw = to_raw(chosen.parameters(), [u.sign for u in chosen.units], self.specification.monotone, self.data.scaling)
+        signs = [unit.sign for unit in chosen.units]
+        raw = to_raw(chosen.parameters(), signs, self.specification.monotone, self.data.scaling)
         known = len(self.found)
         if self._offer(raw, demanding=True):
             self._narrow()
@@ -224,14 +225,7 @@ class _Loop:
             return False
         objective = self._objective(network, raw)
         if objective < self.passed.objective and not broken_condition(network, self.specification):
-            kept = tuple(
-                KeptConstraint(
-                    constraint.name,
-                    found.verdict.answer.value + (f" ({found.verdict.level.value})" if found.verdict.level else ""),
-                    found.verdict.engine,
-                )
-                for constraint, found in examined
-            )
+            kept = tuple(_kept(constraint.name, found.verdict) for constraint, found in examined if found.verdict)
             self.passed = _Passed(raw, network, objective, kept)
         return True
 
@@ -240,7 +234,9 @@ class _Loop:
         return exact_objective(network, raw, specification.objective, self.data, specification.price_of_skip)
 
     def _is_closed(self) -> bool:
-        return self.best is not None and gap_between(self.passed.objective, self.best.bound) <= self.options.gap_tolerance
+        if self.best is None:
+            return False
+        return gap_between(self.passed.objective, self.best.bound) <= self.options.gap_tolerance
 
     def _report(self) -> None:
         assert self.best is not None
@@ -287,7 +283,8 @@ class _Loop:
         notes = [note for note in record.notes if not note.startswith("the optimum is not proven")]
         if record.status is not Status.OPTIMAL:
             notes.insert(0, f"the optimum is not proven: {self.reason or 'the gap is open'}")
-        record = replace(record, notes=tuple(notes), history=tuple(self.clock.history), universal=self._universal(record))
+        history, universal = tuple(self.clock.history), self._universal(record)
+        record = replace(record, notes=tuple(notes), history=history, universal=universal)
         return TrainingResult(passed.network, passed.raw, record)
 
     def _universal(self, record: TrainingRecord) -> UniversalRecord:
@@ -307,6 +304,11 @@ class _Loop:
             float(self.constructed.objective),
             (max(0.0, record.bound - objective), max(0.0, float(record.objective) - bound)),
         )
+
+
+def _kept(name: str, verdict: Verdict) -> KeptConstraint:
+    level = f" ({verdict.level.value})" if verdict.level else ""
+    return KeptConstraint(name, verdict.answer.value + level, verdict.engine)
 
 
 def _without(raw: RawParameters, hidden: Sequence[int]) -> RawParameters:
