@@ -21,7 +21,7 @@ from verinet.errors import DataError
 from verinet.io import Dataset, TrainingFile, read_csv, read_training_file, write_atomically, write_onnx
 from verinet.numeric import FloatArray
 from verinet.program import Progress, Status
-from verinet.train import Loss, Method, TrainingData, TrainingResult, TrainOptions, train_network
+from verinet.train import Loss, Method, TrainingData, TrainingResult, TrainOptions, UniversalRecord, train_network
 
 __all__ = ["TrainRequest", "progress_line", "summary", "train_file", "write_training"]
 
@@ -103,6 +103,18 @@ def write_training(folder: Path, outcome: TrainingResult, data: TrainingData, ta
     write_atomically(folder / "record.json", record.model_dump_json(indent=2) + "\n")
 
 
+def _universal_lines(universal: UniversalRecord) -> list[str]:
+    """Say what holds at all inputs, and what that costs."""
+    low, high = universal.price
+    return [
+        *(f"everywhere: {kept.name}: {kept.verdict}, {kept.engine}" for kept in universal.kept),
+        f"price of that: {low:.3g} to {high:.3g} of the objective (by construction "
+        f"{universal.constructed_objective:.6g}); "
+        f"{universal.rounds} rounds, {len(universal.rows)} counterexamples, {universal.seconds_training:.1f} s of "
+        f"training and {universal.seconds_verifying:.1f} s of verification",
+    ]
+
+
 def summary(outcome: TrainingResult, names: tuple[str, ...], target: str) -> str:
     """Write what came out: optimum or gap, size, formulas."""
     record = outcome.record
@@ -112,6 +124,7 @@ def summary(outcome: TrainingResult, names: tuple[str, ...], target: str) -> str
         f"objective {float(record.objective):.6g} (exact), bound {record.bound:.6g} ({record.basis}): {proven}",
         f"{record.units} units, {record.nonzeros} non-zero weights, {len(record.features)} features, "
         f"{record.samples} distinct rows, {record.seconds:.1f} s, {record.solver}",
+        *(_universal_lines(record.universal) if record.universal is not None else []),
         *(f"note: {note}" for note in record.notes),
         network_formulas(outcome.parameters, names, target),
     ]
