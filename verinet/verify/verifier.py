@@ -42,8 +42,8 @@ FALSIFIER_ROUNDS = {"branch": 0}
 WATCHFUL = frozenset({"phase"})
 """Engines that need no falsifier before them: theirs begins once cheap bounds have said where to look."""
 
-SLOPES_SHARE = 0.5
-"""Part of the time limit for the slopes of a network's pieces, before the search for a pair begins."""
+SLOPES_SHARE, SLOPES_SECONDS = 0.5, 60.0
+"""Part of the time limit for the slopes of a network's pieces, and the most that they take of a long one."""
 
 MOST_UNSTABLE_FOR_Z3, MOST_PRODUCTS_FOR_Z3 = 60, 20_000
 """Unstable neurons, and products of one evaluation, beyond which Z3 decides nothing in some seconds."""
@@ -149,7 +149,8 @@ def verify_property(network: Network, domain: Domain, prop: Property, options: V
 def _by_slopes(task: _Task, domain: Domain, prop: Monotone) -> Verdict | None:
     """Decide a network of one hidden layer piece by piece; None for what that leaves open."""
     engine = "slopes (auto: one hidden layer, piece by piece)"
-    report = falling_pieces(task.network, domain, prop, task.deadline.within(SLOPES_SHARE * task.options.timeout))
+    within = task.deadline.within(min(SLOPES_SHARE * task.options.timeout, SLOPES_SECONDS))
+    report = falling_pieces(task.network, domain, prop, within)
     if report is None:
         return None
     if report.proves:
@@ -192,7 +193,8 @@ def verify_query(network: Network, query: Query, options: VerifyOptions | None =
 def _derivative_decides(network: Network, domain: Domain, prop: Monotone) -> bool:
     lower, upper = derivative_range(bound_network(network, InputSet.of(domain)), prop.output)
     moved = list(prop.inputs)
-    return bool(lower[moved].sum() >= 0 if prop.increasing else upper[moved].sum() <= 0)
+    # Each input of the pair may rise by itself, so each needs the sign: their sum says too little.
+    return bool((lower[moved] >= 0).all() if prop.increasing else (upper[moved] <= 0).all())
 
 
 def _unstable(task: _Task) -> int:
