@@ -164,8 +164,12 @@ def _error_of(choice: Choice) -> float:
     return choice.validation.error
 
 
-def run_fold(table: MonotoneTable, fold: int, inner: TrainOptions = INNER, final: TrainOptions = FINAL) -> FoldResult:
-    """Choose on the training part of a fold, train once, and look at the test part once."""
+def run_fold(
+    table: MonotoneTable, fold: int, inner: TrainOptions | None = None, final: TrainOptions | None = None
+) -> FoldResult:
+    """Choose on the training part of a fold, train once, and look at the test part once; limits are the set's usual."""
+    usual_inner, usual_final = limits_of(table)
+    inner, final = inner or usual_inner, final or usual_final
     test = table.folds == fold
     data = TrainingData.prepare(
         table.x[~test], table.y[~test], classes=table.classes, names=table.names, allow_constant=True
@@ -225,7 +229,7 @@ def print_tables(options: argparse.Namespace) -> bool:
 
 
 def _run_folds(pool: Executor, table: MonotoneTable) -> list[FoldResult]:
-    waiting = [pool.submit(run_fold, table, fold, *limits_of(table)) for fold in range(int(table.folds.max()) + 1)]
+    waiting = [pool.submit(run_fold, table, fold) for fold in range(int(table.folds.max()) + 1)]
     return [future.result() for future in waiting]
 
 
