@@ -191,6 +191,17 @@ def test_no_time_leaves_a_network_that_keeps_the_constraints() -> None:
     assert (np.diff(evaluate(result.network, np.linspace(0, 1, 200)[:, None])[:, 0]) >= 0).all()
 
 
+def test_an_interrupt_leaves_a_network_that_keeps_the_constraints() -> None:
+    def interrupt(_) -> None:
+        raise KeyboardInterrupt
+
+    specification = AnyWidthSpecification(Objective(Loss.L1, l1=1e-3), 1, universal=UP)
+    result = train_network(step_data(), specification, replace(USUAL, on_progress=interrupt))
+    assert "interrupted" in result.record.notes[0]
+    assert result.record.bound <= float(result.record.objective)
+    assert (np.diff(evaluate(result.network, np.linspace(0, 1, 200)[:, None])[:, 0]) >= 0).all()
+
+
 def test_an_examination_returns_rows_that_the_network_breaks() -> None:
     data = step_data()
     wanted = (UniversalMonotone(0, -1), UniversalFair((0,), 0.5))

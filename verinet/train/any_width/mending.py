@@ -6,6 +6,7 @@ programme over the units of one network, until the verifier finds none that fall
 
 import numpy as np
 
+from verinet.errors import SolverError
 from verinet.model import Domain, Monotone
 from verinet.numeric import FloatArray
 from verinet.train.any_width.band import bands_of
@@ -55,7 +56,10 @@ def mend(
     for _ in range(MOST_STEPS):
         if deadline.passed:
             return None
-        values = _master(problem, columns, slopes, margin).solve(np.inf).values
+        try:
+            values = _master(problem, columns, slopes, margin).solve(np.inf).values
+        except SolverError:
+            return None
         chosen = assemble(problem, units, values)
         raw = to_raw(chosen.parameters(), [unit.sign for unit in chosen.units], {}, data.scaling)
         used = {id(unit): place for place, unit in enumerate(chosen.units)}

@@ -142,7 +142,12 @@ def _with_conditions(data: TrainingData, conditions: Sequence[PointCondition]) -
     low, high = (np.array([getattr(c, side) for c in conditions], dtype=np.float64) for side in ("low", "high"))
     width = data.scaling.target_width
     x = np.vstack([data.scaled_x, data.scaling.features(points)])
-    return x, PointRows(weights, (low - shift) / width, (high - shift) / width)
+    return x, PointRows(weights, _outward((low - shift) / width, -np.inf), _outward((high - shift) / width, np.inf))
+
+
+def _outward(sides: FloatArray, end: float) -> FloatArray:
+    """Undo the rounding of a division: what a side demands must not become more than was asked for."""
+    return np.where(sides == 0, 0.0, np.nextafter(sides, end))
 
 
 def assemble(problem: Problem, units: Iterable[Unit], values: FloatArray) -> UnitSum:

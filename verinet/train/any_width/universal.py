@@ -17,6 +17,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from verinet.errors import SolverError
 from verinet.model import Network
 from verinet.numeric import float_down
 from verinet.program import Progress, Status
@@ -51,6 +52,8 @@ __all__ = ["train_universal"]
 
 MARGIN, LEAST_MARGIN = 1e-6, 1e-9
 """By how much the master's networks overfulfil what counterexamples demand, in units of the scaled target."""
+
+OUT_OF_TIME = "the time limit was reached"
 
 SHARE_OF_TOLERANCE = 0.3
 """Of the gap tolerance, for each master problem; the rest is for the margin and for mending."""
@@ -135,7 +138,7 @@ class _Loop:
         self.constraints = constraints_of(specification.universal, data, options.solver, options.threads)
         self.found: dict[PointCondition, None] = {}
         self.clock = _Clock()
-        self.rounds, self.reason = 0, ""
+        self.rounds, self.reason, self.interrupted = 0, "", False
         self.margin = min([MARGIN, *(0.1 * t.tolerance / data.scaling.target_width for t in self._fair)])
         self.constructed = self._by_construction()
         self.passed = self.constructed
@@ -156,7 +159,7 @@ class _Loop:
                 if self._is_closed():
                     return
                 if generation.reason or self.deadline.passed:
-                    self.reason = generation.reason or "the time limit was reached"
+                    self.reason = INTERRUPTED if self.interrupted else generation.reason or OUT_OF_TIME
                     return
                 self._confront(problem, generation, units)
                 self._report()
@@ -164,6 +167,10 @@ class _Loop:
                     return
         except KeyboardInterrupt:
             self.reason = INTERRUPTED
+        except SolverError as error:
+            if self.best is None:
+                raise
+            self.reason = str(error)
 
     def _train(self, units: list[Unit]) -> tuple[Problem, Generation]:
         """Solve the relaxation with what is demanded so far."""
@@ -203,7 +210,8 @@ class _Loop:
         if mended is not None:
             self._offer(mended, demanding=False)
         if len(self.found) == known and not self._is_closed():
-            self.reason = "no counterexample is left that floating point could demand anything at"
+            nothing = "no counterexample is left at which floating point could demand anything"
+            self.reason = OUT_OF_TIME if self.deadline.passed else nothing
 
     def _narrow(self) -> None:
         """Keep a smaller margin where the network passes and the gap is open still."""
@@ -263,6 +271,9 @@ class _Loop:
         result = train_any_width(
             replace(self.data, x=x), replace(specification, universal=(), monotone=monotone, skip=skip), limits
         )
+        if any(INTERRUPTED in note for note in result.record.notes):
+            # One round of the relaxation is left to be done, for a bound.
+            self.interrupted, self.deadline = True, Deadline(began)
         raw = _without(result.parameters, hidden)
         assert not set(hidden) & set(raw.features)
         assert all(worst_slope(raw, feature, direction) >= 0 for feature, direction in monotone.items())
