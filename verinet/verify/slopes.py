@@ -163,7 +163,9 @@ def _dense(op: Affine, position: int) -> FloatArray:
     return np.asarray(found.weights, dtype=np.float64)
 
 
-def falling_pieces(network: Network, domain: Domain, prop: Monotone, deadline: Deadline) -> SlopeReport | None:
+def falling_pieces(
+    network: Network, domain: Domain, prop: Monotone, deadline: Deadline, enough: int = MOST_PIECES
+) -> SlopeReport | None:
     """Look for linear pieces on which a monotone property fails, or prove that there are none.
 
     Parameters
@@ -174,6 +176,8 @@ def falling_pieces(network: Network, domain: Domain, prop: Monotone, deadline: D
     prop : Monotone
         Of one or more inputs, each looked at by itself.
     deadline : Deadline
+    enough : int
+        Falling pieces with an inside after which the search for an input ends.
 
     Returns
     -------
@@ -187,7 +191,7 @@ def falling_pieces(network: Network, domain: Domain, prop: Monotone, deadline: D
     complete, branches = True, 0
     for feature in prop.inputs:
         search = _Search(layer, feature, 1 if prop.increasing else -1)
-        complete &= search.run(deadline)
+        complete &= search.run(deadline, enough)
         pieces += search.pieces.values()
         branches += search.branches
     return SlopeReport(tuple(sorted(pieces, key=lambda piece: piece.slope)), complete, branches)
@@ -216,13 +220,15 @@ class _Search:
         self.pieces: dict[bytes, FallingPiece] = {}
         self.branches = 0
 
-    def run(self, deadline: Deadline) -> bool:
+    def run(self, deadline: Deadline, enough: int) -> bool:
         """Search; return whether that came to its end."""
         number = itertools.count()
         root: dict[int, bool] = {}
         heap = [(self._least(root), next(number), root)] if self.width[self.feature] > 0 else []
         while heap and heap[0][0] < 0:
             if deadline.passed or self.branches >= MOST_BRANCHES or len(self.pieces) >= MOST_PIECES:
+                return False
+            if sum(piece.depth > FLAT for piece in self.pieces.values()) >= enough:
                 return False
             _, _, phases = heapq.heappop(heap)
             self.branches += 1

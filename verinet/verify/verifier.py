@@ -150,7 +150,7 @@ def _by_slopes(task: _Task, domain: Domain, prop: Monotone) -> Verdict | None:
     """Decide a network of one hidden layer piece by piece; None for what that leaves open."""
     engine = "slopes (auto: one hidden layer, piece by piece)"
     within = task.deadline.within(min(SLOPES_SHARE * task.options.timeout, SLOPES_SECONDS))
-    report = falling_pieces(task.network, domain, prop, within)
+    report = falling_pieces(task.network, domain, prop, within, enough=1)
     if report is None:
         return None
     if report.proves:

@@ -278,7 +278,7 @@ class _Loop:
         assert not set(hidden) & set(raw.features)
         assert all(worst_slope(raw, feature, direction) >= 0 for feature, direction in monotone.items())
         network = build_network(raw)
-        kept = tuple(KeptConstraint(c.name, "by construction", "signs of exact weights") for c in self.constraints)
+        kept = tuple(KeptConstraint(c.name, "by construction", "its exact weights") for c in self.constraints)
         self.clock.training += time.monotonic() - began
         return _Passed(raw, network, self._objective(network, raw), kept)
 
