@@ -228,6 +228,38 @@ def test_several_classes_are_outputs_of_one_network(tmp_path: Path, capsys, shap
     assert ("units-2.svg" in written) == (not shape)
 
 
+def test_training_by_counterexamples_says_what_holds_and_what_it_costs(tmp_path: Path, capsys) -> None:
+    rows = [(0, 0, 0), (1, 0, 0.1), (2, 1, 0.0), (3, 0, 1.1), (4, 1, 1.0), (5, 0, 1.0)]
+    write(tmp_path / "data.csv", "a,b,y\n" + "".join(f"{a},{b},{y}\n" for a, b, y in rows))
+    spec = """
+[data]
+file = "data.csv"
+target = "y"
+[objective]
+loss = "l1"
+l1 = 0.003
+[constraints]
+monotone = { a = "increasing" }
+monotone_by = "counterexamples"
+fair = [{ features = ["b"], tolerance = 0.05 }]
+ranges = { a = [0, 6], b = [0, 1] }
+condition = [{ points = [{ a = 6, b = 0 }], high = 1.05 }]
+"""
+    out = tmp_path / "out"
+    assert run("train", write(tmp_path / "t.toml", spec), "--out", out) == 0
+    printed = capsys.readouterr().out
+    assert "everywhere: more a never lowers the output: verified" in printed
+    assert "everywhere: b alone move the output by at most 0.05: verified" in printed
+    record = json.loads((out / "record.json").read_text())
+    assert record["status"] == "optimal"
+    assert record["universal"]["price"][0] <= record["universal"]["price"][1]
+    assert len(record["dual"]["multipliers"]) == 1 + len(record["universal"]["rows"])
+    network = read_onnx(out / "network.onnx")
+    values = [evaluate(network, np.array([a, 0.0]))[0] for a in np.linspace(0, 6, 50)]
+    assert (np.diff(values) >= -1e-12).all()
+    assert values[-1] <= 1.05 + 1e-6
+
+
 def test_the_dual_solution_in_a_record_proves_its_bound(tmp_path: Path) -> None:
     """A few lines of rational arithmetic recompute the bound of the hinge loss from the file."""
     write(tmp_path / "data.csv", TABLE)
@@ -342,6 +374,13 @@ time_limit = 5
         ("a,y\n1,1\n2,1\n", "", ["two classes"]),
         ("a,b\n1,1\n2,1\n", "", ["'y'"]),
         ("a,y\n1,0\n2,1\n", "[constraints]\nmonotone = { z = 'increasing' }", ["'z'"]),
+        ("a,y\n1,0\n2,1\n", "[constraints]\nfair = [{features = ['z'], tolerance = 1}]", ["constraints.fair", "'z'"]),
+        (
+            "a,b,y\n1,1,0\n2,0,1\n",
+            "[constraints]\nranges = {a = [0, 1]}\nfair = [{features = ['a'], tolerance = 1}]",
+            ["every feature", "'b'"],
+        ),
+        ("a,b,y\n1,1,0\n2,0,1\n", "[constraints]\ncondition = [{points = [{a = 1}], low = 0}]", ["every feature"]),
         ("a,y\n1,0\n2,1\n", "[objective]\nl1 = -1", ["l1"]),
         ("a,y\n1,0\n2,1\n", "[objective]\nl1 = 0", ["l1 > 0", "always a wider network"]),
         ("a,y\n1,0\n2,1\n", "[model]\nmax_features_per_unit = 2", ["max_features_per_unit", "features, 1, found 2"]),

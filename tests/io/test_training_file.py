@@ -144,6 +144,17 @@ def test_a_training_file_cannot_be_changed(read) -> None:
         (DATA + "[budget]\nunits = 1.5", r"budget\.units"),
         (DATA + '[constraints]\nmonotone = {a = "up"}', r"constraints\.monotone\.a: .*found 'up'"),
         (DATA + '[constraints]\nmonotone = {y = "increasing"}', "names the target 'y'"),
+        (DATA + "[constraints]\nfair = [{features = ['y'], tolerance = 1}]", "constraints.fair names the target 'y'"),
+        (DATA + "[constraints]\nfair = [{features = ['a'], tolerance = 0}]", "tolerance"),
+        (DATA + "[constraints]\ncondition = [{points = [{a = 1}]}]", "needs low or high"),
+        (
+            DATA + "[constraints]\ncondition = [{points = [{a = 1}], weights = [1, 2], low = 0}]",
+            "1 points need as many",
+        ),
+        (
+            'method = "milp"\n' + DATA + "[constraints]\nmonotone_by = 'counterexamples'",
+            "constraints.monotone_by asks for the method 'any-width'",
+        ),
         (DATA + 'features = ["age"]\n[constraints]\nmonotone = {ag = "increasing"}', "'ag', no feature .*'age'"),
         (DATA + '[solver]\nname = "z3"', r"solver\.name"),
         (DATA + "[solver]\ntime_limit = 0", r"solver\.time_limit"),

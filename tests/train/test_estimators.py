@@ -83,6 +83,20 @@ def test_monotone_takes_names_and_indices(method: str) -> None:
         ReluClassifier(monotone={"c": 1}).fit(frame, y)
 
 
+def test_monotone_by_counterexamples_is_no_worse_than_by_construction() -> None:
+    x = np.linspace(0, 1, 12)[:, None]
+    y = (x[:, 0] > 0.5) + 0.05 * np.cos(40 * x[:, 0])
+    signs = ReluRegressor(1e-3, loss="l1", monotone={0: 1}).fit(x, y)
+    found = ReluRegressor(1e-3, loss="l1", monotone={0: 1}, monotone_by="counterexamples").fit(x, y)
+    assert found.objective_ < 0.9 * signs.objective_
+    assert (np.diff(found.predict(np.linspace(0, 1, 300)[:, None])) >= -1e-12).all()
+    for wrong in ({"monotone_by": "magic"}, {"monotone_by": "counterexamples", "method": "milp"}):
+        with pytest.raises(InputError, match="monotone_by"):
+            ReluRegressor(1e-3, loss="l1", monotone={0: 1}, **wrong).fit(x, y)
+    with pytest.raises(InputError, match="one output"):
+        ReluRegressor(loss="l1", monotone={0: 1}, monotone_by="counterexamples").fit(x, np.column_stack([y, y]))
+
+
 def test_regression_follows_a_kink() -> None:
     x = np.linspace(-1, 1, 21)[:, None]
     y = np.maximum(x[:, 0], 0) * 4 + 1

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 import verinet
 from verinet.errors import MissingFileError
-from verinet.train import DualSolution, TrainedOutputs, TrainingRecord
+from verinet.train import DualSolution, TrainedOutputs, TrainingRecord, UniversalRecord
 from verinet.verify import Answer, OpenBox, OpenPhases, Verdict
 
 __all__ = [
@@ -307,6 +307,71 @@ class DualRecord(Record):
         )
 
 
+class PointConditionRecord(Record):
+    """A condition ``low <= sum of weights * outputs at points <= high``; None where a side is open."""
+
+    points: tuple[tuple[float, ...], ...]
+    weights: tuple[float, ...]
+    low: float | None
+    high: float | None
+
+
+class KeptConstraintRecord(Record):
+    """A universal constraint that the network passed, and what decided."""
+
+    name: str
+    verdict: str
+    engine: str
+
+
+class UniversalTrainingRecord(Record):
+    """What universal constraints took and cost.
+
+    Parameters
+    ----------
+    kept : tuple of KeptConstraintRecord
+    rounds : int
+    rows : tuple of PointConditionRecord
+        What the bound demands at counterexamples; the dual solution's multipliers come in this order, behind those of
+        given conditions.
+    seconds_training, seconds_verifying : float
+    free_objective, free_bound : float or None
+        The optimum without the constraints, enclosed.
+    constructed_objective : float
+        Of the network that keeps the constraints by construction.
+    price : tuple of (float or None)
+        The optimum with the constraints minus that without, enclosed.
+    """
+
+    kept: tuple[KeptConstraintRecord, ...]
+    rounds: int
+    rows: tuple[PointConditionRecord, ...]
+    seconds_training: float
+    seconds_verifying: float
+    free_objective: float | None
+    free_bound: float | None
+    constructed_objective: float
+    price: tuple[float | None, float | None]
+
+    @classmethod
+    def of(cls, universal: UniversalRecord) -> "UniversalTrainingRecord":
+        """Record what the search for counterexamples did."""
+        return cls(
+            kept=tuple(KeptConstraintRecord(name=k.name, verdict=k.verdict, engine=k.engine) for k in universal.kept),
+            rounds=universal.rounds,
+            rows=tuple(
+                PointConditionRecord(points=r.points, weights=r.weights, low=_finite(r.low), high=_finite(r.high))
+                for r in universal.rows
+            ),
+            seconds_training=universal.seconds_training,
+            seconds_verifying=universal.seconds_verifying,
+            free_objective=_finite(universal.free_objective),
+            free_bound=_finite(universal.free_bound),
+            constructed_objective=universal.constructed_objective,
+            price=(_finite(universal.price[0]), _finite(universal.price[1])),
+        )
+
+
 class TrainingFileRecord(Record):
     """A training and the network file that came out.
 
@@ -332,6 +397,8 @@ class TrainingFileRecord(Record):
         Objective and bound as they closed.
     dual : DualRecord or None
         What proves the bound, where it comes with a proof.
+    universal : UniversalTrainingRecord or None
+        Where there are universal constraints.
     network : FileRecord
     version : str
     python : str
@@ -354,6 +421,7 @@ class TrainingFileRecord(Record):
     notes: tuple[str, ...]
     history: tuple[ProgressRecord, ...]
     dual: DualRecord | None
+    universal: UniversalTrainingRecord | None = None
     network: FileRecord
     version: str = verinet.__version__
     python: str = platform.python_version()
@@ -378,6 +446,7 @@ class TrainingFileRecord(Record):
             notes=record.notes,
             history=tuple(ProgressRecord.of(s.seconds, s.objective, s.bound) for s in record.history),
             dual=None if record.dual is None else DualRecord.of(record.dual),
+            universal=None if record.universal is None else UniversalTrainingRecord.of(record.universal),
             network=network,
         )
 

@@ -35,6 +35,7 @@ from verinet.train import (
     TrainingData,
     TrainingRecord,
     TrainOptions,
+    UniversalRecord,
     train_outputs,
 )
 from verinet.train.layered import train_layered
@@ -206,6 +207,20 @@ def summary(trained: TrainedOutputs, names: tuple[str, ...], outputs: tuple[str,
     return "\n".join([*lines, _formulas(trained, names, outputs)])
 
 
+def _universal_lines(universal: UniversalRecord | None) -> list[str]:
+    """Say what holds at all inputs, and what that costs."""
+    if universal is None:
+        return []
+    low, high = universal.price
+    return [
+        *(f"everywhere: {kept.name}: {kept.verdict}, {kept.engine}" for kept in universal.kept),
+        f"price of that: {low:.3g} to {high:.3g} of the objective (by construction "
+        f"{universal.constructed_objective:.6g}); "
+        f"{universal.rounds} rounds, {len(universal.rows)} counterexamples, {universal.seconds_training:.1f} s of "
+        f"training and {universal.seconds_verifying:.1f} s of verification",
+    ]
+
+
 def _of(output: str, record: TrainingRecord) -> list[str]:
     over = " over networks of any width" if record.method is Method.ANY_WIDTH else ""
     proven = f"proven optimal{over}" if record.status is Status.OPTIMAL else f"gap {record.gap:.2%}"
@@ -214,5 +229,6 @@ def _of(output: str, record: TrainingRecord) -> list[str]:
         f"{output}: {enclosed}: {proven}",
         f"{output}: {record.units} units, {record.nonzeros} non-zero weights, {len(record.features)} features, "
         f"{record.samples} distinct rows, {record.seconds:.1f} s, {record.solver}",
+        *(f"{output}: {line}" for line in _universal_lines(record.universal)),
         *(f"{output}: note: {note}" for note in record.notes),
     ]

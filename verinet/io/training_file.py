@@ -13,8 +13,10 @@ from verinet.io.toml_file import Table, read_toml, validated
 
 __all__ = [
     "BudgetSection",
+    "ConditionSection",
     "ConstraintsSection",
     "DataSection",
+    "FairSection",
     "FiltersSection",
     "ModelSection",
     "ObjectiveSection",
@@ -29,6 +31,7 @@ Count: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Weight: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveCount: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 Direction: TypeAlias = Literal["increasing", "decreasing"]
 SkipChoice: TypeAlias = Literal["penalised", "free", "none"]
 MostFeatures: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["auto", "all"]
@@ -141,10 +144,61 @@ class BudgetSection(Table):
     features: Count | None = None
 
 
+class FairSection(Table):
+    """Inputs that differ in protected features only have outputs that differ little."""
+
+    features: Annotated[tuple[Name, ...], Strict(False), Field(min_length=1)] = Field(
+        description="The protected features."
+    )
+    tolerance: Positive = Field(description="The largest difference of outputs.")
+
+
+class ConditionSection(Table):
+    """A condition on the outputs at given points: `low <= sum of weights * outputs <= high`."""
+
+    points: Annotated[tuple[dict[Name, Finite], ...], Strict(False), Field(min_length=1)] = Field(
+        description="Inputs, each with a value of every feature."
+    )
+    weights: Annotated[tuple[Finite, ...], Strict(False)] | None = Field(
+        default=None, description="One for each point; by default 1."
+    )
+    low: Finite | None = None
+    high: Finite | None = None
+
+    @model_validator(mode="after")
+    def _weighs_points(self) -> Self:
+        if self.weights is not None and len(self.weights) != len(self.points):
+            raise ValueError(f"{len(self.points)} points need as many weights, found {len(self.weights)}")
+        if self.low is None and self.high is None:
+            raise ValueError("a condition needs low or high, found neither")
+        return self
+
+
 class ConstraintsSection(Table):
     """What must hold of the trained network."""
 
     monotone: dict[Name, Direction] = Field(default={}, description="Directions of the prediction, by feature.")
+    monotone_by: Literal["construction", "counterexamples"] = Field(
+        default="construction",
+        description="By the signs of weights, for all inputs; or by counterexamples, for the inputs in `ranges`, where "
+        "better networks are found and it takes longer.",
+    )
+    fair: Annotated[tuple[FairSection, ...], Strict(False)] = Field(
+        default=(), description="Individual fairness, by counterexamples."
+    )
+    ranges: dict[Name, Annotated[tuple[Finite, Finite], Strict(False)]] = Field(
+        default={},
+        description="Where constraints by counterexamples hold: the range of every feature; by default the data's.",
+    )
+    condition: Annotated[tuple[ConditionSection, ...], Strict(False)] = Field(
+        default=(), description="Conditions on outputs at given points."
+    )
+
+    def named(self) -> list[tuple[str, str]]:
+        """List the features that are named, each with the key that names it."""
+        found = [("monotone", name) for name in self.monotone] + [("ranges", name) for name in self.ranges]
+        found += [("fair", name) for section in self.fair for name in section.features]
+        return found + [("condition", name) for section in self.condition for point in section.points for name in point]
 
 
 class SolverSection(Table):
@@ -199,6 +253,8 @@ class TrainingFile(Table):
         found = ["model.max_features_per_unit"] if self.model.max_features_per_unit != "auto" else []
         found += ["filters"] if self.filters is not None else []
         found += ["model.skip"] if self.model.skip == "free" else []
+        found += [f"constraints.{name}" for name in ("fair", "condition") if getattr(self.constraints, name)]
+        found += ["constraints.monotone_by"] if self.constraints.monotone_by != "construction" else []
         found += ["objective.skip_penalty"] if self.objective.skip_penalty is not None else []
         if self.model.layers is not None:
             return found
@@ -236,13 +292,11 @@ class TrainingFile(Table):
     @model_validator(mode="after")
     def _constrains_features(self) -> Self:
         features = self.data.features
-        for name in self.constraints.monotone:
+        for key, name in self.constraints.named():
             if name == self.data.target:
-                raise ValueError(f"constraints.monotone names the target {quoted(name)}; name features there")
+                raise ValueError(f"constraints.{key} names the target {quoted(name)}; name features there")
             if features is not None and name not in features:
-                raise ValueError(
-                    f"constraints.monotone names {quoted(name)}, no feature ({suggestion(name, features)})"
-                )
+                raise ValueError(f"constraints.{key} names {quoted(name)}, no feature ({suggestion(name, features)})")
         return self
 
 

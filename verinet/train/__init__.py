@@ -20,6 +20,7 @@ from verinet.train.any_width import (
     regularisation_path,
     train_any_width,
     train_convolutional,
+    train_universal,
 )
 from verinet.train.combination import combine
 from verinet.train.data import Scaling, TrainingData
@@ -27,7 +28,7 @@ from verinet.train.dispatch import train_network
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters
 from verinet.train.outputs import AnySpecification, TrainedOutputs, train_outputs
-from verinet.train.result import Method, TrainingRecord, TrainingResult
+from verinet.train.result import KeptConstraint, Method, TrainingRecord, TrainingResult, UniversalRecord
 from verinet.train.specification import (
     AnyWidthSpecification,
     Budget,
@@ -37,6 +38,9 @@ from verinet.train.specification import (
     Skip,
     Specification,
     TrainOptions,
+    UniversalConstraint,
+    UniversalFair,
+    UniversalMonotone,
 )
 from verinet.train.trainer import train
 
@@ -49,6 +53,7 @@ __all__ = [
     "ConvolutionalSpecification",
     "DualSolution",
     "FilterParameters",
+    "KeptConstraint",
     "Loss",
     "Method",
     "Objective",
@@ -67,6 +72,10 @@ __all__ = [
     "TrainingData",
     "TrainingRecord",
     "TrainingResult",
+    "UniversalConstraint",
+    "UniversalFair",
+    "UniversalMonotone",
+    "UniversalRecord",
     "Validation",
     "combine",
     "cross_validate",
@@ -76,4 +85,5 @@ __all__ = [
     "train_convolutional",
     "train_network",
     "train_outputs",
+    "train_universal",
 ]

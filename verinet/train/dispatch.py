@@ -1,6 +1,6 @@
 """One door to both methods of training: the kind of specification decides."""
 
-from verinet.train.any_width import train_any_width
+from verinet.train.any_width import train_any_width, train_universal
 from verinet.train.data import TrainingData
 from verinet.train.result import TrainingResult
 from verinet.train.specification import AnyWidthSpecification, Specification, TrainOptions
@@ -18,7 +18,8 @@ def train_network(
     ----------
     data : TrainingData
     specification : Specification or AnyWidthSpecification
-        Of so many units, by a mixed-integer programme; or of any width, by column generation.
+        Of so many units, by a mixed-integer programme; or of any width, by column generation, with counterexamples
+        where there are universal constraints.
     options : TrainOptions or None
 
     Returns
@@ -31,5 +32,6 @@ def train_network(
         If data and specification do not fit.
     """
     if isinstance(specification, AnyWidthSpecification):
-        return train_any_width(data, specification, options)
+        method = train_universal if specification.universal else train_any_width
+        return method(data, specification, options)
     return train(data, specification, options)

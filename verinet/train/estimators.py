@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import starmap
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +26,7 @@ from verinet.train.specification import (
     Skip,
     Specification,
     TrainOptions,
+    UniversalMonotone,
 )
 
 __all__ = ["ReluClassifier", "ReluRegressor"]
@@ -48,6 +50,7 @@ class _ReluEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         max_units: int | None = None,
         skip: str | bool = "penalised",
         monotone: Mapping[int | str, int] | None = None,
+        monotone_by: str = "construction",
         n_units: int | tuple[int, int] | None = None,
         l1: float | None = None,
         l0: float = 0.0,
@@ -73,6 +76,7 @@ class _ReluEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         self.max_units = max_units
         self.skip = skip
         self.monotone = monotone
+        self.monotone_by = monotone_by
         self.n_units = n_units
         self.l1 = l1
         self.l0 = l0
@@ -167,10 +171,18 @@ class _ReluEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             most,
             _skip(self.skip),
             budget=Budget(units=self.max_units),
-            monotone=monotone,
+            monotone={} if self._by_counterexamples() else monotone,
+            universal=tuple(starmap(UniversalMonotone, monotone.items())) if self._by_counterexamples() else (),
         )
 
+    def _by_counterexamples(self) -> bool:
+        if self.monotone_by not in ("construction", "counterexamples"):
+            raise InputError(f"monotone_by={self.monotone_by!r} is not known; use 'construction' or 'counterexamples'")
+        return self.monotone_by == "counterexamples"
+
     def _milp(self, loss: Loss, monotone: Mapping[int, int]) -> Specification:
+        if self._by_counterexamples():
+            raise InputError("monotone_by='counterexamples' is for method='any-width'; leave it at 'construction'")
         if self.max_features_per_unit != "auto":
             raise InputError("max_features_per_unit is a parameter of method='any-width'; leave it at 'auto'")
         skip = _skip(self.skip)
@@ -259,6 +271,9 @@ PARAMETERS = """
         ``none``.
     monotone : mapping or None
         Feature name or index -> +1 (never falls) or -1 (never rises), guaranteed for all inputs.
+    monotone_by : str
+        ``construction``: by the signs of weights. ``counterexamples``: by what the verifier finds, for inputs in the
+        range of the data; better networks, of one output and a loss that is linear in pieces, and slower.
     n_units : int, tuple of (int, int) or None
         Of ``milp``: at most so many hidden units of either sign; or the number of units that add to the score and
         that subtract from it, which is easier to optimise. None for one of each.

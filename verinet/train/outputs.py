@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from verinet.errors import InputError
 from verinet.model import Network
 from verinet.numeric import float_down
 from verinet.program import Status
@@ -99,8 +100,14 @@ def train_outputs(
     Raises
     ------
     InputError, DataError
-        If data and specification do not fit.
+        If data and specification do not fit, or several outputs have universal constraints.
     """
+    if len(tables) > 1 and isinstance(specification, AnyWidthSpecification) and specification.universal:
+        # Units that become one are off by roundoff: the network would not be the one that passed.
+        raise InputError(
+            f"constraints by counterexamples are for one output, found {len(tables)}; leave monotone_by at "
+            "'construction' and fair out, or train each output by itself"
+        )
     options = options or TrainOptions()
     ends = time.monotonic() + options.time_limit
     results = []

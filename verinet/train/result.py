@@ -8,8 +8,9 @@ from verinet.model import Network
 from verinet.program import Progress, Status
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters
+from verinet.train.specification import PointCondition
 
-__all__ = ["Method", "TrainingRecord", "TrainingResult"]
+__all__ = ["KeptConstraint", "Method", "TrainingRecord", "TrainingResult", "UniversalRecord"]
 
 
 class Method(Enum):
@@ -17,6 +18,56 @@ class Method(Enum):
 
     ANY_WIDTH = "any-width"
     MILP = "milp"
+
+
+@dataclass(frozen=True)
+class KeptConstraint:
+    """A universal constraint that a network passed.
+
+    Parameters
+    ----------
+    name : str
+    verdict : str
+        With its level, if it has one.
+    engine : str
+        What decided.
+    """
+
+    name: str
+    verdict: str
+    engine: str
+
+
+@dataclass(frozen=True)
+class UniversalRecord:
+    """What universal constraints took and cost.
+
+    Parameters
+    ----------
+    kept : tuple of KeptConstraint
+        Of the exported network.
+    rounds : int
+        Master problems solved to their optimum.
+    rows : tuple of PointCondition
+        What was demanded at counterexamples, for the bound: its multipliers come behind those of given conditions.
+    seconds_training, seconds_verifying : float
+    free_objective, free_bound : float
+        The optimum without the constraints, enclosed.
+    constructed_objective : float
+        Of the network that keeps the constraints by construction.
+    price : tuple of float
+        What the constraints cost, enclosed: the optimum with them minus the optimum without.
+    """
+
+    kept: tuple[KeptConstraint, ...]
+    rounds: int
+    rows: tuple[PointCondition, ...]
+    seconds_training: float
+    seconds_verifying: float
+    free_objective: float
+    free_bound: float
+    constructed_objective: float
+    price: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -52,6 +103,8 @@ class TrainingRecord:
         Objective and bound as they closed.
     dual : DualSolution or None
         What proves the bound, where it comes with a proof.
+    universal : UniversalRecord or None
+        Where there are universal constraints.
     """
 
     objective: Fraction
@@ -70,6 +123,7 @@ class TrainingRecord:
     basis: str = "a solver's claim"
     history: tuple[Progress, ...] = ()
     dual: DualSolution | None = None
+    universal: UniversalRecord | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from enum import Enum
 import numpy as np
 
 from verinet.errors import InputError
+from verinet.model import Domain
 from verinet.program import Progress
 
 __all__ = [
@@ -18,6 +19,9 @@ __all__ = [
     "Skip",
     "Specification",
     "TrainOptions",
+    "UniversalConstraint",
+    "UniversalFair",
+    "UniversalMonotone",
 ]
 
 
@@ -192,6 +196,71 @@ class PointCondition:
 
 
 @dataclass(frozen=True)
+class UniversalMonotone:
+    """Raising a feature, all else equal, never lowers (or never raises) the output: at all inputs of a domain.
+
+    Parameters
+    ----------
+    feature : int
+    direction : int
+        +1 where the output never falls, -1 where it never rises.
+    domain : Domain or None
+        In raw units, a box whose features may be integers; None for the range of the data.
+    """
+
+    feature: int
+    direction: int
+    domain: Domain | None = None
+
+    def __post_init__(self) -> None:
+        _check_directions({self.feature: self.direction})
+        _check_box(self.domain)
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """The features it names."""
+        return (self.feature,)
+
+
+@dataclass(frozen=True)
+class UniversalFair:
+    """Inputs that differ in protected features only have outputs that differ little: at all inputs of a domain.
+
+    Parameters
+    ----------
+    features : tuple of int
+        The protected ones.
+    tolerance : float
+        The largest difference of outputs, in raw units; above 0. A tolerance of zero is a network without them.
+    domain : Domain or None
+        In raw units, a box whose features may be integers; None for the range of the data.
+    """
+
+    features: tuple[int, ...]
+    tolerance: float
+    domain: Domain | None = None
+
+    def __post_init__(self) -> None:
+        if not self.features:
+            raise InputError("fairness needs at least one protected feature, found none")
+        if not (self.tolerance > 0 and np.isfinite(self.tolerance)):
+            raise InputError(
+                f"fairness needs a finite tolerance > 0, found tolerance={self.tolerance}; for none, leave the "
+                "protected features out"
+            )
+        _check_box(self.domain)
+
+
+UniversalConstraint = UniversalMonotone | UniversalFair
+"""Every kind; a table keyed on type covers these."""
+
+
+def _check_box(domain: Domain | None) -> None:
+    if domain is not None and (domain.groups or domain.conditions or domain.balls):
+        raise InputError("a universal constraint needs a box as its domain, found groups, conditions or balls in it")
+
+
+@dataclass(frozen=True)
 class AnyWidthSpecification:
     """A one-hidden-layer ReLU network of any width, and what it is trained for.
 
@@ -213,6 +282,8 @@ class AnyWidthSpecification:
         Feature index -> +1 or -1: every unit and the skip go in that direction.
     conditions : tuple of PointCondition
         What must hold of the outputs at given points; for losses that are linear in pieces.
+    universal : tuple of UniversalConstraint
+        What must hold at all inputs, and is trained for by counterexamples; for losses that are linear in pieces.
 
     References
     ----------
@@ -226,6 +297,7 @@ class AnyWidthSpecification:
     budget: Budget = field(default_factory=Budget)
     monotone: Mapping[int, int] = field(default_factory=dict)
     conditions: tuple[PointCondition, ...] = ()
+    universal: tuple[UniversalConstraint, ...] = ()
 
     def __post_init__(self) -> None:
         _check_not_negative("the network", skip_penalty=self.skip_penalty)
@@ -243,9 +315,24 @@ class AnyWidthSpecification:
                 f"conditions on outputs need a loss that is linear in pieces, found {self.objective.loss.value}; use "
                 "hinge, l1, epsilon_insensitive or pinball"
             )
+        if self.universal:
+            self._check_universal()
         _check_directions(self.monotone)
         if self.skip is Skip.FREE and self.monotone:
             raise InputError("a free skip cannot be monotone and keep its bound; make the skip penalised or none")
+
+    def _check_universal(self) -> None:
+        if self.objective.loss in (Loss.SQUARED, Loss.LOGISTIC):
+            raise InputError(
+                "constraints by counterexamples need a loss that is linear in pieces, found "
+                f"{self.objective.loss.value}; use hinge, l1, epsilon_insensitive or pinball, or, for monotone "
+                "features, the constraint by construction"
+            )
+        prices = (self.objective.l0, self.objective.unit_penalty, self.objective.feature_penalty)
+        if any(prices) or self.budget != Budget():
+            raise InputError(
+                "constraints by counterexamples cannot be combined with budgets or prices that count; leave these out"
+            )
 
     @property
     def price_of_skip(self) -> float:

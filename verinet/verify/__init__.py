@@ -17,6 +17,7 @@ from verinet.verify.extremes import (
 from verinet.verify.finding import Finding, OpenBox, OpenPhases, Outlook
 from verinet.verify.float_types import FloatQuestion, verify_float_query
 from verinet.verify.monotone_copies import verify_monotone_copies
+from verinet.verify.monotone_pieces import FallingPiece, SlopeReport, falling_pieces
 from verinet.verify.objectives import Case, Change, Distance, Metric, Objective
 from verinet.verify.optimise import Optimiser, maximise, minimise
 from verinet.verify.optimum import Basis, OptimiseOptions, Optimum, OptimumProgress, OptimumStatus, Sense
@@ -34,6 +35,7 @@ __all__ = [
     "ConeSearch",
     "Deadline",
     "Distance",
+    "FallingPiece",
     "Finding",
     "FloatQuestion",
     "Interrupted",
@@ -52,12 +54,14 @@ __all__ = [
     "Replay",
     "ReplayedPoint",
     "Sense",
+    "SlopeReport",
     "Verdict",
     "VerifyOptions",
     "Witness",
     "are_kernels_ready",
     "compile_kernels",
     "extreme_value",
+    "falling_pieces",
     "largest_violation",
     "maximise",
     "minimise",

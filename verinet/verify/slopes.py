@@ -207,7 +207,13 @@ class SlopeSearch:
                 step = first / 2 ** (halvings + 1)
                 moved = [v + step * int(d) for v, d in zip(start, direction, strict=True)]
                 end = self.domain.nearest(moved)
-                yield from (self._joined(reduction, pair) for pair in ((start, end), (end, start)))
+                yield from self.joined(reduction, start, end)
+
+    def joined(
+        self, reduction: Reduction, one: Sequence[Fraction], other: Sequence[Fraction]
+    ) -> tuple[tuple[Fraction, ...], ...]:
+        """Write two inputs, either of which may be the first, as points of the compared pair."""
+        return self._joined(reduction, (one, other)), self._joined(reduction, (other, one))
 
     def _joined(
         self, reduction: Reduction, pair: tuple[Sequence[Fraction], Sequence[Fraction]]

@@ -2,19 +2,21 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 
 from verinet.bounds import InputSet, bound_network
 from verinet.errors import InputError
-from verinet.model import Affine, Domain, Network, Property, Query, Reduction, Region, reduce_property
+from verinet.model import Affine, Domain, Monotone, Network, Property, Query, Reduction, Region, reduce_property
+from verinet.numeric import FloatArray
 from verinet.solve import Z3Backend, get
 from verinet.verify.cold_start import COMPILED_ENGINES, search_when_compiled
 from verinet.verify.falsify import falsify, sample
 from verinet.verify.finding import Finding, Outlook
 from verinet.verify.milp import search_with_milp
+from verinet.verify.monotone_pieces import falling_pieces
 from verinet.verify.options import Deadline, VerifyOptions
 from verinet.verify.slopes import Sloped, SlopeSearch
 from verinet.verify.smt import is_occupied, search_with_smt
@@ -25,6 +27,9 @@ __all__ = ["ENGINES", "verify_property", "verify_query"]
 
 SLOPES_SHARE, SLOPES_SECONDS = 0.3, 20.0
 """Part of the time limit, and the most of a long one, in which derivatives may decide."""
+
+PIECES_SHARE, PIECES_SECONDS = 0.5, 60.0
+"""The same for the linear pieces of one hidden layer, which derivatives box by box left open."""
 
 FALSIFIER_SHARE = 0.2
 """Part of the time limit that the falsifier may take before the proof begins."""
@@ -204,6 +209,11 @@ def verify_query(
 
 
 def _by_slopes(task: _Task, search: SlopeSearch) -> Verdict | None:
+    """Decide by derivatives, box by box and then piece by piece, what they can; None for the rest."""
+    return _by_boxes(task, search) or _by_pieces(task, search)
+
+
+def _by_boxes(task: _Task, search: SlopeSearch) -> Verdict | None:
     """Decide by derivatives what they can decide: hold everywhere, or propose a counterexample."""
     engine = "derivative (auto: the cheap sufficient test first)"
     task.options.on_progress("bounding derivatives")
@@ -214,11 +224,37 @@ def _by_slopes(task: _Task, search: SlopeSearch) -> Verdict | None:
         )
         # Of many boxes the whole says little about how hard the question is: no second engine is asked.
         return _confirmed(task, engine, (sentence,), _unstable(task) if search.boxes == 1 else None)
+    sentence = "a linear piece with a wrong derivative led to the counterexample"
+    return _confronted(task, search.proposals(task.reduction), engine, sentence)
+
+
+def _by_pieces(task: _Task, search: SlopeSearch) -> Verdict | None:
+    """Decide whether a network of one hidden layer is monotone, however narrow its pieces."""
+    if not isinstance(search.prop, Monotone):
+        return None
+    engine = "slopes (auto: one hidden layer, piece by piece)"
+    within = task.deadline.within(min(PIECES_SHARE * task.options.timeout, PIECES_SECONDS))
+    report = falling_pieces(task.network, search.domain, search.prop, within, enough=1)
+    if report is None:
+        return None
+    if report.proves:
+        sentence = f"every linear piece has the right slope, by {report.branches} branches on the phases of ReLUs"
+        return _confirmed(task, engine, (sentence,), _unstable(task))
+    points = (p for piece in report.pieces for p in search.joined(task.reduction, *map(_exact, piece.pair)))
+    return _confronted(task, points, engine, "the counterexample lies on a falling linear piece")
+
+
+def _exact(point: FloatArray) -> tuple[Fraction, ...]:
+    return tuple(map(Fraction, point.tolist()))
+
+
+def _confronted(task: _Task, points: Iterable[tuple[Fraction, ...]], engine: str, sentence: str) -> Verdict | None:
+    """Report the first point that exact evaluation confirms."""
     (region,) = task.regions
-    for point in search.proposals(task.reduction):
+    for point in points:
         found = confirm(task.searched, region, point)
         if found is not None:
-            return task.violated(found, engine, ("a linear piece with a wrong derivative led to the counterexample",))
+            return task.violated(found, engine, (sentence,))
     return None
 
 

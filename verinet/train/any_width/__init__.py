@@ -27,6 +27,7 @@ from verinet.train.any_width.path import (
 from verinet.train.any_width.pricing import Pricer, Unit
 from verinet.train.any_width.trainer import gap_between, prepare_problem, train_any_width
 from verinet.train.any_width.unit_sum import UnitSum, assemble
+from verinet.train.any_width.universal import train_universal
 
 __all__ = [
     "Convolutional",
@@ -59,4 +60,5 @@ __all__ = [
     "round_filters",
     "train_any_width",
     "train_convolutional",
+    "train_universal",
 ]

@@ -72,8 +72,10 @@ class ConvolutionalSpecification:
         InputError
             If it asks for what filters cannot do: directions, conditions, or see above.
         """
-        if dense.monotone or dense.conditions:
-            raise InputError("filters cannot be monotone, nor meet conditions; leave these out, or the filters")
+        if dense.monotone or dense.conditions or dense.universal:
+            raise InputError(
+                "filters cannot be monotone, nor fair, nor meet conditions; leave these out, or the filters"
+            )
         if counts(dense):
             raise InputError(COUNTED)
         return cls(layer, dense.objective, dense.max_features_per_unit, dense.skip, dense.skip_penalty)

@@ -65,22 +65,30 @@ class PointRows:
     weights : ndarray, shape (conditions, points)
     low, high : ndarray, shape (conditions,)
     price : float
+    margin : ndarray, shape (conditions,), or 0
+        How far within the sides the master's network keeps. The bound is about the sides themselves.
     """
 
     weights: FloatArray
     low: FloatArray
     high: FloatArray
     price: float = 1e3
+    margin: FloatArray | float = 0.0
+
+    @property
+    def sides(self) -> tuple[FloatArray, FloatArray]:
+        """The sides that the master keeps within."""
+        return self.low + self.margin, self.high - self.margin
 
     def broken(self, f: FloatArray) -> float:
         """Return by how much outputs break the conditions, at most."""
-        values = self.weights @ f
-        return float(np.maximum(self.low - values, values - self.high).max(initial=0.0))
+        values, (low, high) = self.weights @ f, self.sides
+        return float(np.maximum(low - values, values - high).max(initial=0.0))
 
     def cost(self, f: FloatArray) -> float:
         """Return what breaking the conditions costs."""
-        values = self.weights @ f
-        return self.price * float((np.maximum(self.low - values, 0.0) + np.maximum(values - self.high, 0.0)).sum())
+        values, (low, high) = self.weights @ f, self.sides
+        return self.price * float((np.maximum(low - values, 0.0) + np.maximum(values - high, 0.0)).sum())
 
     def clip(self, multipliers: FloatArray) -> FloatArray:
         """Return the nearest multipliers that the sides and the price allow."""
@@ -187,7 +195,7 @@ class LinearMaster:
             np.zeros((0, 2 * count)),
         )
         block = np.hstack([rows.weights @ self._columns.design, np.eye(count), -np.eye(count)])
-        return self._programme.add_rows(rows.low, rows.high, block)
+        return self._programme.add_rows(*rows.sides, block)
 
     def _begin(self, seed: int) -> None:
         """Assume what the optimum of a random part of the samples says, and enter the rows nearest to a kink."""

@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -20,10 +22,11 @@ from verinet.train.data import TrainingData
 from verinet.train.export import Exported, build_network, to_raw
 from verinet.train.objective import exact_objective
 from verinet.train.result import Method, TrainingRecord, TrainingResult
-from verinet.train.specification import AnyWidthSpecification, Objective, TrainOptions
+from verinet.train.specification import AnyWidthSpecification, Objective, PointCondition, TrainOptions
 from verinet.verify import Deadline, are_kernels_ready, compile_kernels
 
 __all__ = [
+    "broken_condition",
     "check_targets",
     "conclude",
     "gap_between",
@@ -46,18 +49,28 @@ GENERATION_SHARE = 0.5
 """Part of the time limit for generation where units are counted afterwards."""
 
 
-def prepare_problem(data: TrainingData, specification: AnyWidthSpecification) -> Problem:
+def prepare_problem(
+    data: TrainingData,
+    specification: AnyWidthSpecification,
+    found: Sequence[PointCondition] | None = None,
+    margin: float = 0.0,
+) -> Problem:
     """Return the problem of some data.
 
     Parameters
     ----------
     data : TrainingData
     specification : AnyWidthSpecification
+    found : sequence of PointCondition or None
+        What universal constraints demand at counterexamples that were found; None where nobody looks for any.
+    margin : float
+        By how much, in units of the scaled target, networks overfulfil what was found.
 
     Raises
     ------
     InputError
-        If the specification names features that the data does not have, or more to a unit than there are.
+        If the specification names features that the data does not have, or more to a unit than there are; or if it has
+        universal constraints, and nobody looks for counterexamples.
     DataError
         If a classification loss meets other targets than -1 and 1.
     """
@@ -66,7 +79,14 @@ def prepare_problem(data: TrainingData, specification: AnyWidthSpecification) ->
         if not 0 <= feature < features:
             raise InputError(f"a monotone constraint names feature {feature}, the data has {features}")
     check_targets(data, specification.objective)
-    x, rows = _with_conditions(data, specification)
+    if specification.universal and found is None:
+        raise InputError(
+            "universal constraints need the search for counterexamples; train with train_network, without a path"
+        )
+    conditions = (*specification.conditions, *(found or ()))
+    x, rows = _with_conditions(data, conditions)
+    if rows is not None:
+        rows = replace(rows, margin=np.where(np.arange(len(conditions)) < len(specification.conditions), 0.0, margin))
     family = dense_family(x, specification.max_features_per_unit)
     return Problem(x, data.scaled_y, data.weights, family, specification, rows)
 
@@ -77,9 +97,9 @@ def check_targets(data: TrainingData, objective: Objective) -> None:
         raise DataError("a classification loss needs targets -1 and 1")
 
 
-def _with_conditions(data: TrainingData, specification: AnyWidthSpecification) -> tuple[FloatArray, PointRows | None]:
+def _with_conditions(data: TrainingData, conditions: Sequence[PointCondition]) -> tuple[FloatArray, PointRows | None]:
     """Return the samples with the conditions' points behind them, scaled, and the conditions as rows."""
-    conditions, samples = specification.conditions, len(data.y)
+    samples = len(data.y)
     if not conditions:
         return data.scaled_x, None
     for condition in conditions:
@@ -96,7 +116,12 @@ def _with_conditions(data: TrainingData, specification: AnyWidthSpecification) -
     low, high = (np.array([getattr(c, side) for c in conditions], dtype=np.float64) for side in ("low", "high"))
     width = data.scaling.target_width
     x = np.vstack([data.scaled_x, data.scaling.features(points)])
-    return x, PointRows(weights, (low - shift) / width, (high - shift) / width)
+    return x, PointRows(weights, _outward((low - shift) / width, -np.inf), _outward((high - shift) / width, np.inf))
+
+
+def _outward(sides: FloatArray, end: float) -> FloatArray:
+    """Undo the rounding of a division: what a side demands must not become more than was asked for."""
+    return np.where(sides == 0, 0.0, np.nextafter(sides, end))
 
 
 def train_any_width(
@@ -124,7 +149,7 @@ def train_any_width(
     Raises
     ------
     InputError, DataError
-        See `prepare_problem`.
+        See `prepare_problem`. Universal constraints are for `train_universal`.
     """
     options = options or TrainOptions()
     make_ready(options)
@@ -198,7 +223,7 @@ def make_record(
     objective = exact_objective(network, exported, specification.objective, data, specification.price_of_skip)
     bound = float_down(generation.dual.bound)
     gap = gap_between(objective, bound)
-    broken = _broken(network, specification)
+    broken = broken_condition(network, specification)
     proven = gap <= options.gap_tolerance and not broken
     missing = "units are counted, and the bound is that of any number" if counts(specification) else "the gap is open"
     notes = [] if proven else [f"the optimum is not proven: {generation.reason or missing}"]
@@ -224,7 +249,7 @@ def make_record(
     )
 
 
-def _broken(network: Network, specification: AnyWidthSpecification) -> str:
+def broken_condition(network: Network, specification: AnyWidthSpecification) -> str:
     """Say which condition the exported network breaks, by more than the master's tolerance; empty for none."""
     for k, condition in enumerate(specification.conditions):
         outputs = evaluate_exact_batch(network, np.array(condition.points, dtype=np.float64))

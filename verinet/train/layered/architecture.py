@@ -132,7 +132,13 @@ Weights = Quantised | Continuous
 
 
 def integer(limit: int, scale: float = 1.0) -> Quantised:
-    """Return weights ``scale * {-limit, ..., limit}``."""
+    """Return weights ``scale * {-limit, ..., limit}``.
+
+    Parameters
+    ----------
+    limit : int
+    scale : float
+    """
     return Quantised(-limit, limit, 1, scale)
 
 
