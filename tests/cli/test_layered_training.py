@@ -73,6 +73,7 @@ def test_a_stack_of_layers_is_trained_and_written(tmp_path: Path, capsys: pytest
         (('kind = "relu" }', 'kind = "relu", units = 3 }'), "units"),
         (("limit = 2", "bound = 2"), "bound is for continuous weights"),
         (("input_shape", "units = 3\ninput_shape"), "model.units is for networks of one hidden layer"),
+        (("[solver]", '[constraints]\nmonotone = { p0 = "increasing" }\n[solver]'), "constraints.monotone is for"),
         (('goals = ["errors"]', 'goals = ["beauty"]'), "goals"),
     ],
 )

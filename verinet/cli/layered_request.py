@@ -126,8 +126,9 @@ def layered_specification(file: TrainingFile, objective: Objective, features: in
     """
     shape = tuple(file.model.input_shape or (features,))
     layers = tuple(LAYERS[type(table)](table) for table in file.model.layers or ())
-    if file.constraints.monotone:
-        raise InputError("constraints.monotone is for networks of one hidden layer; leave out model.layers")
+    given = sorted(file.constraints.model_fields_set)
+    if given:
+        raise InputError(f"constraints.{given[0]} is for networks of one hidden layer; leave it or model.layers out")
     return LayeredSpecification(
         Architecture(shape, layers),
         objective,
