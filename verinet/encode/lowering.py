@@ -246,6 +246,7 @@ def _lower_by_values(
     share = Expressions.constants(np.zeros(len(used)))
     total = part.activations(np.arange(count)).scaled(rest[part.weight])
     inside = Expressions.constants(np.zeros(count))
+    several = highest - lowest > 1
     writers: list[Completion] = []
     for value in range(lowest, highest + 1):
         own = used[(smallest[used] <= value) & (value <= largest[used]) & (rest[used] != value)]
@@ -260,6 +261,12 @@ def _lower_by_values(
         parts = Expressions.variables(results)
         builder.rows((parts - on.scaled(high))[np.flatnonzero(high != 0)], upper=0.0)
         builder.rows((parts - on.scaled(low))[np.flatnonzero(low != 0)], lower=0.0)
+        if several:
+            # Implied by the rows of all values together, but of one binary: by these alone a product is seen to be a
+            # multiple of its activation's step.
+            activation = part.activations(chosen)
+            builder.rows(parts - activation - on.scaled(low), upper=-low)
+            builder.rows(parts - activation - on.scaled(high), lower=-high)
         placed = _placing(chosen, count)
         total = total + parts.scaled(value - rest[part.weight[chosen]]).linear(placed)
         inside = inside + parts.linear(placed)
@@ -268,9 +275,9 @@ def _lower_by_values(
         weights = weights - steps.scaled(value - rest[own]).linear(where)
         share = share + steps.linear(where)
         writers.append(_value_writer(part, distinct[own], value, chosen))
-    several = np.flatnonzero(np.diff(share.matrix.indptr) > 1)
+    together = np.flatnonzero(np.diff(share.matrix.indptr) > 1)
     builder.rows(weights, 0.0, 0.0)
-    builder.rows(share[several], upper=1.0)
+    builder.rows(share[together], upper=1.0)
     builder.rows(part.results() - total, 0.0, 0.0)
     free = np.flatnonzero(np.diff(inside.matrix.indptr) > 0)
     low, high = part.bounds(free)

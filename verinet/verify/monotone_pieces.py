@@ -218,7 +218,8 @@ class _Search:
         self.exact = [int(part * self.unit) for part in exact]
         self.exact_skip = int(skip * self.unit)
         self.start, self.parts = float(skip), np.array([float(part) for part in exact])
-        self.matter = np.flatnonzero(self.parts != 0)
+        # Exact: what is too small for a float still makes a slope negative.
+        self.matter = np.flatnonzero([part != 0 for part in self.exact])
         self.low = np.array([float(v) for v in layer.lower])
         self.width = np.array([float(high - low) for low, high in zip(layer.lower, layer.upper, strict=True)])
         self.scaled = layer.weights * self.width
