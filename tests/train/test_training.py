@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -303,3 +304,18 @@ def test_a_monotone_feature_must_exist() -> None:
 def test_an_unknown_solver_is_refused() -> None:
     with pytest.raises(InputError, match="magic"):
         train(tiny_data(0, 6, Loss.HINGE), Specification(), TrainOptions(solver="magic"))
+
+
+def test_an_interrupt_of_the_bound_of_any_width_ends_training_with_what_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = tiny_data(0, 8, Loss.HINGE)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("verinet.train.any_width.generation._State.step", stop)
+    started = time.monotonic()
+    result = train(data, Specification(1, 1, objective=Objective(l1=0.01)), replace(QUICK, solver="highs"))
+    assert time.monotonic() - started < 30
+    assert result.record.bound <= float(result.record.objective)

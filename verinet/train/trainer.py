@@ -13,6 +13,7 @@ from verinet.numeric import FloatArray, float_down
 from verinet.program import Outcome, Progress, SolveOptions, Status
 from verinet.solve import choose
 from verinet.train.any_width import train_any_width
+from verinet.train.any_width.generation import INTERRUPTED
 from verinet.train.data import TrainingData
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters, build_network, snap, to_raw
@@ -80,7 +81,10 @@ def train(data: TrainingData, specification: Specification, options: TrainOption
     deadline = started + options.time_limit
     _check(data, specification)
     start = _warm_start(data, specification, options, started + WARM_START_SHARE * options.time_limit)
-    width = _any_width(data, specification, options)
+    width, interrupted = _any_width(data, specification, options)
+    if interrupted:
+        # Ctrl-C ends the training, not this part of it: what the warm start found is kept.
+        deadline = time.monotonic()
     history: list[Progress] = []
 
     def keep(state: Progress) -> None:
@@ -131,14 +135,16 @@ def _warm_start(
     return best
 
 
-def _any_width(data: TrainingData, specification: Specification, options: TrainOptions) -> DualSolution | None:
-    """Bound the optimum by that of networks of any width, where the loss allows it.
+def _any_width(
+    data: TrainingData, specification: Specification, options: TrainOptions
+) -> tuple[DualSolution | None, bool]:
+    """Bound the optimum by that of networks of any width, where the loss allows it; tell whether Ctrl-C ended that.
 
     Soundness: other penalties, budgets, monotone rows and bounds of weights are left out, so the bound is valid.
     """
     objective = specification.objective
     if not (objective.l1 > 0 and objective.loss in PRICED and len(data.names) <= MOST_PRICED):
-        return None
+        return None, False
     wide = AnyWidthSpecification(
         Objective(objective.loss, objective.margin, objective.l1),
         None,
@@ -147,7 +153,8 @@ def _any_width(data: TrainingData, specification: Specification, options: TrainO
     limited = replace(
         options, time_limit=ANY_WIDTH_SHARE * options.time_limit, gap_tolerance=1e-3, on_progress=lambda _: None
     )
-    return train_any_width(data, wide, limited).record.dual
+    record = train_any_width(data, wide, limited).record
+    return record.dual, any(INTERRUPTED in note for note in record.notes)
 
 
 def _constant(data: TrainingData, specification: Specification) -> Parameters:

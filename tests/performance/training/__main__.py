@@ -13,6 +13,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
+from verinet.errors import VerinetError
 from verinet.model import evaluate
 from verinet.train import Loss, Objective, Specification, TrainingData, TrainOptions, train
 from verinet.train.layered import (
@@ -58,7 +59,7 @@ def continuous(samples: int, features: int, positive: int, negative: int) -> Cas
     def run(options: TrainOptions, tightening: Tightening) -> tuple[float, float, float]:
         begin = time.monotonic()
         if tightening == Tightening.none():
-            with patch("verinet.train.trainer._any_width", return_value=None):
+            with patch("verinet.train.trainer._any_width", return_value=(None, False)):
                 record = train(data, specification, options).record
         else:
             record = train(data, specification, options).record
@@ -132,7 +133,7 @@ def show(case: Case, solver: str, model: str, options: TrainOptions, tightening:
     """Print a row and return the seconds, the limit for a case that is open."""
     try:
         seconds, objective, gap = case.run(options, tightening)
-    except Exception as error:
+    except VerinetError as error:
         print(f"{case.name:38s} {solver:7s} {model:14s} {type(error).__name__}: {error}", flush=True)
         return None
     print(f"{case.name:38s} {solver:7s} {model:14s} {seconds:8.2f} {objective:10.5f} {gap:7.2%}", flush=True)

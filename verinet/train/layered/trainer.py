@@ -122,6 +122,7 @@ class _State:
     history: list[Progress] = field(default_factory=list)
     solvers: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    visited: list[Mapping[int, LayerValues]] = field(default_factory=list)
 
     @property
     def left(self) -> float:
@@ -330,12 +331,15 @@ def _by_tangents(state: _State, goal: Goal, index: int, limits: Mapping[Goal, fl
     tangents: tuple[FloatArray, ...] = ()
     best = _Bound(LEAST[goal], "a solver's claim", "the time limit was reached")
     for _ in range(MOST_TANGENT_ROUNDS):
+        state.visited.clear()
         bound = _by_cases(state, goal, index, limits, tangents, max(state.left, 0.2))
         best = bound if bound.value >= best.value else best
         if _gap(state.best.goals[index], best.value) <= state.options.gap_tolerance or state.left <= 0:
             return best
-        outputs = outputs_of(state.specification.architecture, state.data.scaled_x, state.best.values)[:, 0]
-        tangents = (*tangents, outputs)
+        # Where a programme found its optimum its loss was too low, be that point a better network or not.
+        points = state.visited or [state.best.values]
+        architecture, x = state.specification.architecture, state.data.scaled_x
+        tangents = (*tangents, *(outputs_of(architecture, x, values)[:, 0] for values in points))
     return replace(best, reason=best.reason or "the tangents did not close the gap")
 
 
@@ -387,6 +391,7 @@ def _read(state: _State, layered: LayeredProgramme, outcome: Outcome) -> bool:
         )
         for position, own in values.items()
     }
+    state.visited.append(rounded)
     return state.offer(rounded)
 
 
