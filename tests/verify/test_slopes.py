@@ -106,3 +106,13 @@ def test_of_several_inputs_each_needs_the_slope_by_itself() -> None:
     both = Monotone("both", (0, 1), 0, increasing=True)
     assert verify_property(net, box(2), both, VerifyOptions(cross_check_neurons=0)).answer is Answer.VERIFIED
     assert verify_property(tilted, box(2), both, VerifyOptions(cross_check_neurons=0)).answer is Answer.VIOLATED
+
+
+def test_slopes_and_boxes_too_small_for_floats_are_not_taken_for_nothing() -> None:
+    # From 3/4 on the output falls with a slope of -1e-400.
+    tiny = network([[1e-200]], [-0.75e-200], [-1e-200])
+    assert not report(tiny).proves
+    thin = Domain((Fraction(0),), (Fraction(1, 10**400),), box(1).types)
+    found = falling_pieces(network([[1.0]], [0.0], [-1.0]), thin, UP, Deadline.after(30))
+    assert found is not None
+    assert not found.proves

@@ -211,7 +211,8 @@ class _Search:
         self.exact = [int(part * self.unit) for part in exact]
         self.exact_skip = int(skip * self.unit)
         self.start, self.parts = float(skip), np.array([float(part) for part in exact])
-        self.matter = np.flatnonzero(self.parts != 0)
+        # Exact: what is too small for a float still makes a slope negative.
+        self.matter = np.flatnonzero([part != 0 for part in self.exact])
         self.low = np.array([float(v) for v in layer.lower])
         self.width = np.array([float(high - low) for low, high in zip(layer.lower, layer.upper, strict=True)])
         self.scaled = layer.weights * self.width
@@ -224,7 +225,8 @@ class _Search:
         """Search; return whether that came to its end."""
         number = itertools.count()
         root: dict[int, bool] = {}
-        heap = [(self._least(root), next(number), root)] if self.width[self.feature] > 0 else []
+        varies = self.layer.lower[self.feature] < self.layer.upper[self.feature]
+        heap = [(self._least(root), next(number), root)] if varies else []
         while heap and heap[0][0] < 0:
             if deadline.passed or self.branches >= MOST_BRANCHES or len(self.pieces) >= MOST_PIECES:
                 return False
