@@ -61,12 +61,22 @@ def test_one_row_from_command_to_table(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["--select", "suns"]) == 2
 
 
+def test_a_path_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "path.svg"
+    small = ["--select", "moons 40 ", "--threads", "1", "path", "--steps", "2", "--range", "0.1", "0.2"]
+    assert main([*small, "--picture", str(picture)]) == 0
+    assert "chosen l1" in capsys.readouterr().out
+    assert "<svg" in picture.read_text()
+    assert main(["--select", "filters 0 v 1", "path"]) == 2
+    assert "one dense network" in capsys.readouterr().err
+
+
 def test_several_classes_are_one_network_each() -> None:
     x = np.arange(12.0)[:, None]
     y = np.repeat([0.0, 1.0, 2.0], 4)
     case = Case("steps", x, y, Loss.HINGE, 1e-3, 1)
     fitted = fit_any_width(case, x, y, TrainOptions(gap_tolerance=1e-3))
-    assert len(fitted.results) == 3
+    assert len(fitted.trained.records) == 3
     assert score(case, y, fitted.predict(x)) == 1.0
     assert fitted.seconds_to(1e-2) is not None
     assert fitted.seconds_to(-1.0) is None

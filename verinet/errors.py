@@ -7,6 +7,7 @@
     |   |-- FileFormatError                  a file does not say what its format demands
     |   |   +-- UnsupportedOperatorError (NotImplementedError)
     |   |-- PropertyError                    a property does not fit its network or contradicts itself
+    |   |   +-- EmptyDomainError             its assertions leave no input at all
     |   |-- DataError                        a data table cannot be trained on
     |   +-- MissingFileError (FileNotFoundError)
     +-- SolverError (RuntimeError)           a backend could not do what was asked
@@ -21,6 +22,7 @@ The command line prints it and exits with code 2.
 
 __all__ = [
     "DataError",
+    "EmptyDomainError",
     "FileFormatError",
     "InputError",
     "MissingFileError",
@@ -53,6 +55,10 @@ class UnsupportedOperatorError(FileFormatError, NotImplementedError):
 
 class PropertyError(InputError):
     """A property does not fit its network or contradicts itself."""
+
+
+class EmptyDomainError(PropertyError):
+    """The assertions about inputs leave none."""
 
 
 class DataError(InputError):

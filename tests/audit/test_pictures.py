@@ -9,9 +9,21 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from verinet.audit import draw_progress, draw_units
+from verinet.audit import draw_filters, draw_path, draw_progress, draw_units, filter_formulas, network_formulas
 from verinet.program import Progress, Status
-from verinet.train import Method, RawParameters, Scaling, TrainingRecord
+from verinet.train import (
+    AnyWidthSpecification,
+    Convolutional,
+    FilterParameters,
+    Method,
+    Objective,
+    Pooling,
+    RawParameters,
+    Scaling,
+    TrainingData,
+    TrainingRecord,
+    regularisation_path,
+)
 
 RECORD = TrainingRecord(
     objective=Fraction(1, 4),
@@ -42,7 +54,8 @@ def random_network(units: int, reads: int, features: int = 6) -> RawParameters:
     weights = np.zeros((units, features))
     for row in weights:
         row[rng.choice(features, size=reads, replace=False)] = rng.normal(size=reads)
-    return RawParameters(weights, rng.normal(size=units), rng.choice([-1.0, 1.0], size=units), np.zeros(features), 1.5)
+    biases, signs = rng.normal(size=units), rng.choice([-1.0, 1.0], size=(1, units))
+    return RawParameters(weights, biases, signs, np.zeros((1, features)), np.array([1.5]))
 
 
 SCALING = Scaling(np.zeros(6), np.arange(1.0, 7.0))
@@ -99,12 +112,67 @@ def test_units_of_many_features_are_counted() -> None:
 
 
 def test_a_constant_network_says_so() -> None:
-    nothing = RawParameters(np.zeros((0, 6)), np.zeros(0), np.zeros(0), np.zeros(6), 2.0)
+    nothing = RawParameters(np.zeros((0, 6)), np.zeros(0), np.zeros((1, 0)), np.zeros((1, 6)), np.array([2.0]))
     assert "the output is constant" in texts(draw_units(nothing, NAMES, "score", SCALING))
 
 
 def test_a_feature_with_a_linear_part_only() -> None:
-    line = RawParameters(np.zeros((0, 6)), np.zeros(0), np.zeros(0), np.array([0, 0, 0, -2.0, 0, 0]), 2.0)
+    skip = np.array([[0, 0, 0, -2.0, 0, 0]])
+    line = RawParameters(np.zeros((0, 6)), np.zeros(0), np.zeros((1, 0)), skip, np.array([2.0]))
     found = texts(draw_units(line, NAMES, "score", SCALING))
     assert "linear part" in found
     assert "blue" not in found
+
+
+def filters(count: int, grid: tuple[int, int] = (1, 1)) -> FilterParameters:
+    """Return filters over two channels, with two outputs; the first filter moves the first output alone."""
+    layer = Convolutional((2, 3, 3), (2, 2), pooling=Pooling.AVERAGE, grid=grid)
+    weights = np.ones((count, 8)) * np.arange(1, count + 1)[:, None]
+    outputs = np.full((2, count, len(layer.cells)), 0.25)
+    outputs[1, :1] = 0.0
+    return FilterParameters(layer, weights, np.zeros(count), outputs, np.zeros((2, 18)), np.array([0.5, -1.0]))
+
+
+def test_filters_are_drawn_with_the_outputs_they_move() -> None:
+    found = texts(draw_filters(filters(30), ("one", "$two$")))
+    assert "30 filters of 2 x 2, average over the image" in found
+    assert "drawn are the 24 that weigh most, 6 left out" in found
+    assert "filter_30" in found
+    assert "filter_1," not in found
+    assert "$two$" in found
+    assert "the outputs are constant" in texts(draw_filters(filters(0), ("one", "two")))
+
+
+def test_formulas_of_filters_name_averages_and_cells() -> None:
+    names = [f"p{j}" for j in range(18)]
+    first, second, *outputs = filter_formulas(filters(2), names, ("one", "two")).splitlines()
+    assert first.startswith("filter_1 = max(0, 1 * pixel[0, 0, 0] + 1 * pixel[0, 0, 1]")
+    assert second.endswith("2 * pixel[1, 1, 1])")
+    # The file holds a quarter of the sum over four places: the average, times one.
+    assert outputs == ["one = 0.5 + average(filter_1) + average(filter_2)", "two = - 1 + average(filter_2)"]
+    assert "average(filter_2, cell 2)" in filter_formulas(filters(2, (2, 1)), names, ("one", "two"))
+
+
+def test_formulas_of_several_outputs_name_the_units_they_read() -> None:
+    parameters = RawParameters(
+        np.eye(2), np.zeros(2), np.array([[1.0, 0], [-2, 3]]), np.zeros((2, 2)), np.array([0.0, 1])
+    )
+    lines = network_formulas(parameters, ("a", "b"), ("x", "y")).splitlines()
+    assert lines[2:] == ["x = 0 + unit_1", "y = 1 - 2 * unit_1 + 3 * unit_2"]
+
+
+def test_a_path_shows_its_choice_and_its_bounds() -> None:
+    x = np.arange(20.0)[:, None]
+    data = TrainingData.prepare(x, np.where(x[:, 0] > 9, 1.0, -1.0), classes=True)
+    path = regularisation_path(data, AnyWidthSpecification(Objective(), 1), [0.1, 0.01], folds=2)
+    svg = draw_path(path)
+    found = texts(svg)
+    for words in (
+        "chosen (best): l1 =",
+        "left-out samples",
+        "bound under all networks",
+        "hidden units",
+        "wrong classes",
+    ):
+        assert words in found
+    assert svg == draw_path(path)

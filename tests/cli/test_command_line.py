@@ -114,6 +114,45 @@ def test_a_property_file_decides_the_exit_code(tmp_path: Path, model: Path, caps
         assert "->" in out
 
 
+EQUIVALENT = """
+[inputs]
+count = 2
+range = [0, 1]
+
+[[property]]
+name = "as before"
+kind = "equivalent"
+reference = "old"
+band = 0.25
+"""
+
+
+def test_two_networks_are_compared(tmp_path: Path, model: Path, network: Network, capsys) -> None:
+    prop, record = write(tmp_path / "p.toml", EQUIVALENT), tmp_path / "record.json"
+    biases = [node.op.bias for node in network.nodes if node.name.startswith("affine")]  # type: ignore[union-attr]
+    weights = [node.op.maps[0].weights for node in network.nodes if node.name.startswith("affine")]  # type: ignore[union-attr]
+    for shift, code in ((0.125, 0), (0.5, 1)):
+        write_onnx(dense_network(weights, [*biases[:-1], biases[-1] + shift]), tmp_path / "old.onnx")
+        old = f"old={tmp_path / 'old.onnx'}"
+        assert run("verify", prop, "--network", model, "--network", old, "--json", record) == code
+        out = capsys.readouterr().out
+        assert "the network always is within 0.25 of the outputs of old" in out
+        (verdict,) = json.loads(record.read_text())
+        assert verdict["references"]["old"]["name"] == "old.onnx"
+        if code:
+            new, before = verdict["counterexample"]
+            assert new["inputs"] == before["inputs"]
+            assert before["outputs"][0]["value"] - new["outputs"][0]["value"] == pytest.approx(0.5)
+            assert new["onnxruntime"] is not None
+    for arguments, message in (
+        ((), "add --network old=MODEL.onnx"),
+        (("--network", tmp_path / "old.onnx"), "needs a name"),
+        (("--network", old, "--network", old), "given twice"),
+    ):
+        assert run("verify", prop, "--network", model, *arguments) == 2
+        assert message in capsys.readouterr().err
+
+
 TABLE = "a,b,label\n" + "".join(f"{a},{b},{'yes' if a > b else 'no'}\n" for a in range(4) for b in range(4))
 WRITTEN = ["network.onnx", "network.svg", "network.txt", "progress.svg", "record.json", "units.svg"]
 
@@ -153,6 +192,40 @@ time_limit = 20
         assert "<svg" in (out / name).read_text()[:400]
     assert "label =" in (out / "network.txt").read_text()
     assert sorted(p.name for p in out.iterdir()) == WRITTEN
+
+
+IMAGES = "a,b,c,d,label\n" + "".join(
+    f"{a},{b},{c},{d},{'row' if (a and b) or (c and d) else 'column' if (a and c) or (b and d) else 'neither'}\n"
+    for a, b, c, d in itertools.product((0, 1), repeat=4)
+)
+
+
+@pytest.mark.parametrize("shape", ["", "[filters]\nimage_shape = [2, 2]\nkernel = [1, 2]\npooling = 'max'\n"])
+def test_several_classes_are_outputs_of_one_network(tmp_path: Path, capsys, shape: str) -> None:
+    write(tmp_path / "data.csv", IMAGES)
+    spec = '[data]\nfile = "data.csv"\ntarget = "label"\n[objective]\nl1 = 0.01\n' + shape
+    out = tmp_path / "out"
+    assert run("train", write(tmp_path / "t.toml", spec), "--out", out) == 0
+    printed = capsys.readouterr().out
+    names = ["label[column]", "label[neither]", "label[row]"]
+    assert all(f"{name}: objective" in printed and f"{name} = " in printed for name in names)
+    assert "all outputs: objective" in printed
+    network = read_onnx(out / "network.onnx")
+    assert network.size_out == 3
+    record = json.loads((out / "record.json").read_text())
+    assert (record["kind"], record["outputs"], record["status"]) == ("trainings", names, "optimal")
+    parts = [Fraction(part["objective"]["exact"]) for part in record["trainings"]]
+    assert Fraction(record["objective"]["exact"]) == sum(parts)
+    assert record["bound"] <= sum(part["bound"] for part in record["trainings"])
+    rows = [line.split(",") for line in IMAGES.splitlines()[1:]]
+    scores = evaluate(network, np.array([[float(v) for v in row[:4]] for row in rows]))
+    for number, (name, part) in enumerate(zip(names, parts, strict=True)):
+        y = np.array([1.0 if f"label[{row[4]}]" == name else -1.0 for row in rows])
+        assert float(part) - np.maximum(1 - y * scores[:, number], 0).mean() >= 0
+    written = {p.name for p in out.iterdir()}
+    assert ("filters.svg" in written) == bool(shape)
+    assert {"progress-1.svg", "progress-3.svg", "network.txt"} <= written
+    assert ("units-2.svg" in written) == (not shape)
 
 
 def test_training_by_counterexamples_says_what_holds_and_what_it_costs(tmp_path: Path, capsys) -> None:
@@ -319,6 +392,15 @@ time_limit = 5
         ("a,y\n1,no\n2,yes\n", "[objective]\nloss = 'squared'", ["numbers", "'y'"]),
         ("a,y\n1,0\n2,1\n", "[model]\nskip = 'free'\n[constraints]\nmonotone = { a = 'increasing' }", ["free skip"]),
         ("a,y\n1,0\n2,1\n", "[model]\nunits = 'many'", ["units"]),
+        ("a,y\n1,0\n2,1\n", "[filters]\nimage_shape = [2, 2]\nkernel = [1, 2]", ["4 pixels", "(2, 1)"]),
+        ("a,y\n1,0\n2,1\n", "[filters]\nimage_shape = [2, 2]", ["kernel=(3, 3)", "does not fit"]),
+        ("a,y\n1,0\n2,1\n", "[filters]\nimage_shape = [2]", ["image_shape"]),
+        ("a,y\n1,0\n2,1\n", "[filters]\nimage_shape = [1, 1]\nkernel = [1, 1]\n[model]\nunits = 2", ["'milp'"]),
+        (
+            "a,y\n1,0\n2,1\n",
+            "[filters]\nimage_shape = [1, 1]\nkernel = [1, 1]\n[constraints]\nmonotone = { a = 'increasing' }",
+            ["filters cannot be monotone"],
+        ),
     ],
 )
 def test_unusable_training_input(tmp_path: Path, capsys, table: str, extra: str, words: list[str]) -> None:

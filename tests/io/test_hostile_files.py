@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verinet.errors import VerinetError
+from verinet.io.nnet import read_nnet
 from verinet.io.property_file import read_property_file
 from verinet.io.table import read_csv
 from verinet.io.training_file import read_training_file
@@ -23,12 +24,23 @@ TRAINING = (
     '[data]\nfile = "a.csv"\ntarget = "y"\nfeatures = ["a", "b"]\n[model]\nunits = 2\n[objective]\nl1 = 0.1\n'
     '[constraints]\nmonotone = {a = "increasing"}\n[solver]\ntime_limit = 1e1\n'
 )
+VNNLIB_2 = """(vnnlib-version <2.1>) ; comment
+(declare-network f (declare-input X Real [1,2]) (declare-input Z Real [] initialized)
+  (declare-hidden H Real [2] "a (node)") (declare-output Y Real [1]))
+(declare-network g (equal-to f) (declare-input U Real [1,2]) (declare-input V Real [] initialized)
+  (declare-output W Real [1]))
+(assert (and (>= X[0,0] -1) (<= X [0,0] 1.5) (== U[0,0] X[0,0])))
+(assert (or (and (<= (+ X[0,0] (* 2 Y[0])) 1e-3) (> Y[0] W[0])) (!= H[1] (- Z))))
+"""
+NNET = "// c\n1,2,1,2,\n2,1,\n0,\n-1,-1,\n1,1,\n0,0,0,\n1,1,1,\n1.5,-2e-1,\n0.5,\n"
 READERS: dict[str, tuple[Callable[[Path], object], bytes]] = {
     "vnnlib": (read_vnnlib, VNNLIB.encode()),
+    "vnnlib2": (read_vnnlib, VNNLIB_2.encode()),
+    "nnet": (read_nnet, NNET.encode()),
     "training": (read_training_file, TRAINING.encode()),
     "csv": (lambda path: read_csv(path, "y"), b'a,b,y\n1,"2",0\n-.5,1e3,1\n'),
     "credit": (read_property_file, (EXAMPLES / "credit.toml").read_bytes()),
-    "medical": (read_property_file, (EXAMPLES / "medical.toml").read_bytes()),
+    "image": (read_property_file, (EXAMPLES / "image.toml").read_bytes()),
     "control": (read_property_file, (EXAMPLES / "control.toml").read_bytes()),
 }
 PIECES = [

@@ -109,6 +109,38 @@ def test_ragged_maxima_come_back_as_they_were(tmp_path):
     assert [list(g) for g in again.groups] == [list(g) for g in maximum.groups]
 
 
+def pools(shape: tuple[int, int, int], window: tuple[int, int]) -> tuple[Op, Op]:
+    """Return the maximum and the sum over windows that tile every channel."""
+    (channels, rows, columns), (height, width) = shape, window
+    places = np.arange(channels * rows * columns).reshape(channels, rows // height, height, columns // width, width)
+    members = places.transpose(0, 1, 3, 2, 4).ravel()
+    offsets = np.arange(0, places.size + 1, height * width)
+    total = Sparse(np.ones(places.size), members, offsets, places.size)
+    return Maximum(members, offsets, places.size), Affine((total,), np.zeros(total.size_out))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("window", [(4, 6), (2, 3), (1, 6), (4, 1)])
+def test_windows_that_tile_are_pools(tmp_path, dtype, window):
+    shape = (2, 4, 6)
+    for op, written in zip(pools(shape, window), ("MaxPool", "ReduceSum"), strict=True):
+        shape_out = (2, 4 // window[0], 6 // window[1])
+        network = Network((Node("x", Input(48), (), shape), Node("y", op, ("x",), shape_out)), ("y",))
+        check_round_trip(network, tmp_path / "m.onnx", dtype=dtype)
+        operators = [n.op_type for n in onnx.load(tmp_path / "m.onnx").graph.node]
+        assert (written in operators) == (dtype == "float32" or written == "ReduceSum")
+        assert "Gather" not in operators or dtype == "float64"
+
+
+def test_windows_that_do_not_tile_are_gathered(tmp_path):
+    maximum, _ = pools((2, 4, 6), (2, 3))
+    for members in (maximum.members[::-1], np.roll(maximum.members, 1), np.minimum(maximum.members, 40)):
+        odd = Maximum(np.ascontiguousarray(members), maximum.offsets, 48)
+        nodes = (Node("x", Input(48), (), (2, 4, 6)), Node("y", odd, ("x",), (8,)))
+        check_round_trip(Network(nodes, ("y",)), tmp_path / "m.onnx")
+        assert "MaxPool" not in [n.op_type for n in onnx.load(tmp_path / "m.onnx").graph.node]
+
+
 def test_outputs_that_repeat_or_are_inputs(tmp_path):
     nodes = (Node("a", Input(2)), Node("b", Input(1)), Node("r", Relu(2), ("a",)))
     again = check_round_trip(Network(nodes, ("r", "b", "r")), tmp_path / "m.onnx")

@@ -17,17 +17,23 @@ from verinet.model import (
     All,
     Any,
     Atom,
+    Equivalent,
+    Fair,
     Feature,
     Linear,
     LinearExpression,
+    Lipschitz,
     Monotone,
     Norm,
     Property,
     PropertySet,
+    Range,
     Robust,
+    Rule,
     Side,
     Symbol,
     VariableType,
+    disjunctive_form,
 )
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "properties"
@@ -50,6 +56,11 @@ MONOTONE = '[[property]]\nname = "m"\nkind = "monotone"\ninput = "income"\noutpu
 LINEAR = '[[property]]\nname = "l"\nkind = "linear"\nrequire = "score <= 1"\n'
 POINT = '{income = 1.1, age = 20, member = 0, color = "red"}'
 ROBUST = f'[[property]]\nname = "r"\nkind = "robust"\nat = {POINT}\nradius = 0.1\n'
+FAIR = '[[property]]\nname = "f"\nkind = "fair"\nprotected = "color"\n'
+RANGE = '[[property]]\nname = "g"\nkind = "range"\noutput = "score"\n'
+LIPSCHITZ = '[[property]]\nname = "z"\nkind = "lipschitz"\noutput = "score"\nconstant = 3.5\n'
+EQUIVALENT = '[[property]]\nname = "e"\nkind = "equivalent"\nreference = "old"\n'
+RULE = '[[property]]\nname = "u"\nkind = "rule"\nif = "income > 1"\n'
 
 
 @pytest.fixture
@@ -135,6 +146,54 @@ def test_several_points_become_a_property_each(read) -> None:
     assert (single.name, single.centre) == ("r", found[0].centre)  # type: ignore[union-attr]
 
 
+def test_points_may_stand_in_a_data_file(read, tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("id,color,age,income,member\n7,red,20,0.1,1\n8,light blue,30,2e3,0\n")
+    text = INPUTS + ROBUST.replace(f"at = {POINT}", 'data = "people.csv"')
+    found = read(text).properties
+    assert [prop.name for prop in found] == ["r [1]", "r [2]"]
+    assert [prop.centre for prop in found] == [(Fraction(1, 10), 20, 1, 1, 0), (2000, 30, 0, 0, 1)]  # type: ignore[union-attr]
+    assert [prop.name for prop in read(text + "rows = [2]").properties] == ["r [2]"]
+    for rows, message in (("[3]", "there is no row 3"), ("[0]", "rows")):
+        with pytest.raises(InputError, match=message):
+            read(text + f"rows = {rows}")
+    (tmp_path / "people.csv").write_text("color,age,income,member\nred,20,much,1\n")
+    with pytest.raises(InputError, match=r"row 1 of data, column 'income': .*'much'"):
+        read(text)
+    (tmp_path / "people.csv").write_text("color,age,member\nred,20,1\n")
+    with pytest.raises(InputError, match="no column 'income'"):
+        read(text)
+    (tmp_path / "people.csv").unlink()
+    with pytest.raises(MissingFileError, match=r"people\.csv"):
+        read(text)
+
+
+def test_the_kinds_that_compare_and_restrict(read) -> None:
+    zero, one = Fraction(0), Fraction(1)
+    (fair,) = read(INPUTS + FAIR + "tolerance = {age = 2}\nband = 0.5").properties
+    assert fair == Fair("f", (3, 4), (zero, Fraction(2), zero, zero, zero), Fraction(1, 2))
+    assert read(INPUTS + FAIR).properties == (Fair("f", (3, 4)),)
+    assert read(INPUTS + RANGE + "at_most = 1").properties == (Range("g", 0, None, one),)
+    assert read(INPUTS + LIPSCHITZ).properties == (Lipschitz("z", (0, 1, 2), 0, Fraction(7, 2)),)
+    (gentle,) = read(INPUTS + LIPSCHITZ + 'input = "age"\nnorm = "l1"').properties
+    assert gentle == Lipschitz("z", (1,), 0, Fraction(7, 2), Norm.L1)
+    assert read(INPUTS + EQUIVALENT).properties == (Equivalent("e", "old"),)
+    (rule,) = read(INPUTS + RULE + 'class = ["other one", 0]\nthen = "score > income"').properties
+    assert isinstance(rule, Rule)
+    assert (str(rule.condition), str(rule.conclusion), rule.classes) == ("-X_0 + 1 < 0", "X_0 - Y_0 < 0", (1, 0))
+
+
+def test_copies_have_inputs_and_outputs_of_their_own(read) -> None:
+    text = LINEAR.replace("score <= 1", "a.score <= b.score or income > 5").replace("name", 'shared = "income"\nname')
+    where = "where = [\"'b.age' >= a.age\", \"a.color == 'red'\", \"b.color != 'light blue'\"]"
+    (prop,) = read(INPUTS + text + 'copies = ["a", "b"]\n' + where).properties
+    assert isinstance(prop, Linear)
+    assert (prop.copies, prop.shared) == (("a", "b"), (0,))
+    assert isinstance(prop.require, Any)
+    # Five inputs and two outputs a copy.
+    assert [str(part) for part in prop.require.parts] == ["Y_0 - Y_2 <= 0", "-X_0 + 5 < 0"]
+    assert [str(atom) for atom in prop.where] == ["X_1 - X_6 <= 0", "-X_3 + 1 <= 0", "X_9 <= 0"]
+
+
 def test_many_alike_inputs_are_counted(read) -> None:
     text = f"[inputs]\ncount = 784\nrange = [0, 1]\n{LINEAR.replace('score <= 1', 'Y_3 <= 2 * X_783')}"
     found = read(text)
@@ -201,10 +260,6 @@ BAD = {
     INPUTS + ROBUST + "class = true": (FileFormatError, "class"),
     INPUTS + ROBUST + 'norm = "l2"': (FileFormatError, "norm: expected 'linf' or 'l1', found 'l2'"),
     # What the kinds are.
-    INPUTS + MONOTONE.replace('"monotone"', '"fair"'): (
-        PropertyError,
-        r"kind 'fair' is not supported yet; supported kinds: linear",
-    ),
     INPUTS + MONOTONE.replace('"monotone"', '"x"'): (
         PropertyError,
         r"property\[1\]: kind 'x' is unknown; supported kinds",
@@ -257,6 +312,33 @@ BAD = {
     INPUTS.replace(', "other one"', "") + ROBUST + 'class = "score"': (PropertyError, "class is 1 .positive. or 0"),
     INPUTS + ROBUST + "class = 1\nband = 1": (PropertyError, "a class or a band"),
     INPUTS + ROBUST + "band = -1": (PropertyError, "band must be at least 0"),
+    INPUTS + FAIR.replace('"color"', '"colour"'): (PropertyError, "no input 'colour'.*'color'"),
+    INPUTS + FAIR.replace('"color"', '["age", "age"]'): (PropertyError, "'age' is used twice"),
+    INPUTS + FAIR + "tolerance = {color = 1}": (PropertyError, "'color' cannot have a radius"),
+    INPUTS + FAIR.replace('"color"', '"age"') + "tolerance = {age = 1}": (PropertyError, "'age' may change freely"),
+    INPUTS + FAIR + "band = -1": (PropertyError, "band must be at least 0"),
+    INPUTS + RANGE: (PropertyError, "at_least, at_most or both, found neither"),
+    INPUTS + RANGE + "at_least = 2\nat_most = 1": (PropertyError, "no more than at_most, found 2 and 1"),
+    INPUTS + LIPSCHITZ.replace("3.5", "-1"): (PropertyError, "constant must be at least 0"),
+    INPUTS + LIPSCHITZ + 'input = "color"': (PropertyError, "'color' has no distance"),
+    INPUTS + LIPSCHITZ + 'norm = "l2"': (FileFormatError, "norm: expected 'linf' or 'l1'"),
+    INPUTS + EQUIVALENT.replace('reference = "old"\n', ""): (FileFormatError, "reference is missing"),
+    INPUTS + EQUIVALENT + "band = -1": (PropertyError, "band must be at least 0"),
+    INPUTS + RULE: (PropertyError, "then, class or both, found neither"),
+    INPUTS + RULE.replace("income", "score") + "class = 1": (PropertyError, "a rule may speak of inputs only"),
+    INPUTS + RULE + "class = 2": (PropertyError, "class 2 does not exist"),
+    INPUTS + RULE + 'class = ["score", 0]': (PropertyError, "must be distinct"),
+    INPUTS + RULE + "class = [true]": (FileFormatError, "class"),
+    INPUTS + LINEAR + 'shared = "age"': (PropertyError, "add copies"),
+    INPUTS + LINEAR + 'copies = ["a"]': (FileFormatError, "at least 2 entries"),
+    INPUTS + LINEAR + 'copies = ["a", "a"]': (PropertyError, "'a' is used twice"),
+    INPUTS + LINEAR + 'copies = ["a", "b"]': (PropertyError, "unknown name .*'score'"),
+    INPUTS.split("[outputs]")[0] + LINEAR + 'copies = ["a", "b"]': (PropertyError, "copies need named outputs"),
+    INPUTS + ROBUST.replace(f"at = {POINT}\n", ""): (PropertyError, "found neither"),
+    INPUTS + ROBUST + 'data = "x.csv"': (PropertyError, "found both"),
+    INPUTS + ROBUST + "rows = [1]": (PropertyError, "add data"),
+    INPUTS + ROBUST + "top = 2": (PropertyError, "less than the number of outputs, 2"),
+    INPUTS + ROBUST + "top = 0": (FileFormatError, "top"),
     '[inputs.n]\ntype = "integer"\nrange = [0, 9]\n' + ROBUST.replace(POINT, "[1]"): (
         PropertyError,
         "continuous inputs, found none",
@@ -293,7 +375,7 @@ def test_the_examples_are_read_and_written(path: Path, tmp_path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.toml")} >= {"credit", "medical", "control"}
+    assert {path.stem for path in EXAMPLES.glob("*.toml")} >= {"credit", "medical", "control", "image"}
 
 
 def test_the_committed_schema_is_the_one_that_is_checked() -> None:
@@ -331,6 +413,10 @@ def property_sets(draw) -> PropertySet:
         max_leaves=5,
     )
     where = tuple(draw(st.lists(atoms(inputs), max_size=2)))
+    # The second copy shares the second input, so that it has no symbol of its own.
+    copies = [Symbol(Side.INPUT, i) for i in range(8) if i != 5]
+    copied = atoms([*copies, output, Symbol(Side.OUTPUT, 1)])
+    bands = st.none() | st.builds(abs, decimals)
     radius = (abs(draw(decimals)), Fraction(0), Fraction(0), Fraction(0))
     centre = (low, Fraction(3), Fraction(0), Fraction(1))
     properties = (
@@ -346,8 +432,24 @@ def property_sets(draw) -> PropertySet:
             where,
         ),
         Robust(draw(texts) + "4", centre, radius, band=abs(draw(decimals))),
+        Fair(draw(texts) + "5", (2, 3), draw(st.sampled_from([(), radius])), draw(bands), where),
+        Range(draw(texts) + "6", 0, low, draw(st.sampled_from([None, high])), where),
+        Lipschitz(draw(texts) + "7", (0, 1), 0, abs(draw(decimals)), draw(st.sampled_from(Norm)), where),
+        Equivalent(draw(texts) + "8", draw(texts), draw(bands), where),
+        Rule(
+            draw(texts) + "9",
+            draw(formulas.filter(speaks_of_inputs)),
+            draw(st.none() | formulas),
+            draw(st.sampled_from([(0,), (1, 0)])),
+            where,
+        ),
+        Linear(draw(texts) + "10", draw(copied), tuple(draw(st.lists(atoms(copies), max_size=2))), ("a", "b"), (1,)),
     )
     return PropertySet(features, (names[3],), properties)
+
+
+def speaks_of_inputs(formula) -> bool:
+    return not any(atom.expression.indices(Side.OUTPUT) for case in disjunctive_form(formula) for atom in case)
 
 
 def normal(atom: Atom) -> Atom:
@@ -368,7 +470,16 @@ def test_what_is_written_is_read_back(tmp_path_factory, original: PropertySet) -
     for new, old in zip(found.properties, original.properties, strict=True):
         assert list(map(normal, new.where)) == list(map(normal, old.where))
         if isinstance(old, Linear):
-            assert normal_formula(new.require) == normal_formula(old.require)  # type: ignore[union-attr]
+            assert isinstance(new, Linear)
+            assert normal_formula(new.require) == normal_formula(old.require)
+            assert (new.copies, new.shared) == (old.copies, old.shared)
+        elif isinstance(old, Rule):
+            assert isinstance(new, Rule)
+            assert normal_formula(new.condition) == normal_formula(old.condition)
+            assert (new.conclusion is None) == (old.conclusion is None)
+            if old.conclusion is not None:
+                assert normal_formula(new.conclusion) == normal_formula(old.conclusion)
+            assert new.classes == old.classes
         else:
             assert {**vars(new), "where": ()} == {**vars(old), "where": ()}
 

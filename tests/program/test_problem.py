@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from verinet.errors import InputError
 from verinet.program import (
+    Bilinear,
     ExactRow,
     Expressions,
     Indicator,
@@ -139,7 +140,7 @@ def test_numbers_that_make_no_sense_are_refused(use, message):
 
 
 def test_the_semantic_constraints_are_three():
-    assert set(get_args(Semantic)) == {Maximum, Product, Indicator}
+    assert set(get_args(Semantic)) == {Maximum, Product, Indicator, Bilinear}
 
 
 # ----------------------------------------------------------------------------------------------------------- outcomes

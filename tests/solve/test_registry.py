@@ -22,7 +22,7 @@ def tall(rows: int, two_sided: bool = False) -> Programme:
 @pytest.fixture
 def restricted_gurobi(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gurobi as it comes from pip, whatever licence or lack of one this machine has."""
-    limited = Availability(True, "restricted", Limits(2000, 2000))
+    limited = Availability(True, "restricted", Limits(2000, 2000, 200))
     monkeypatch.setattr(GurobiBackend, "is_installed", classmethod(lambda cls: True))
     monkeypatch.setattr(GurobiBackend, "probe", lambda self: limited)
 
@@ -34,12 +34,12 @@ def no_gurobi(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_names_are_unique_and_found() -> None:
     names = [backend.name for backend in backends()]
-    assert names == ["gurobi", "highs", "z3"]
+    assert names == ["gurobi", "highs", "scip", "cpsat", "z3"]
     assert [get(name).name for name in names] == names
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(InputError, match="gurobi, highs, z3 or auto, found 'cplex'"):
+    with pytest.raises(InputError, match="gurobi, highs, scip, cpsat, z3 or auto, found 'cplex'"):
         get("cplex")
     with pytest.raises(InputError, match="cplex"):
         choose(wide(1), "cplex")
@@ -58,7 +58,7 @@ def test_looking_imports_nothing() -> None:
         "from verinet.solve import backends\n"
         "for backend in backends():\n"
         "    backend.is_installed(), backend.version()\n"
-        "sys.exit(len({'gurobipy', 'highspy', 'z3'} & set(sys.modules)))\n"
+        "sys.exit(len({'gurobipy', 'highspy', 'pyscipopt', 'ortools', 'z3'} & set(sys.modules)))\n"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 

@@ -223,7 +223,7 @@ def test_the_exported_network_has_the_objective() -> None:
     mean = float(data.weights @ np.abs(f - data.y)) / width
     size = np.abs(result.parameters.weights) @ data.scaling.width
     biases = np.abs(result.parameters.biases + result.parameters.weights @ data.scaling.offset)
-    skip = np.abs(result.parameters.skip) @ data.scaling.width / width
+    skip = np.abs(result.parameters.skip[0]) @ data.scaling.width / width
     assert float(result.record.objective) == pytest.approx(mean + 0.003 * (size.sum() + biases.sum() + skip), rel=1e-9)
     assert result.record.claimed_objective == pytest.approx(float(result.record.objective), rel=1e-9)
     assert ((result.parameters.weights != 0).sum(axis=1) <= 2).all()

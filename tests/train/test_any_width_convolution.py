@@ -4,6 +4,7 @@ import itertools
 from fractions import Fraction
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from hypothesis import given, settings
@@ -25,7 +26,7 @@ from verinet.train import (
     TrainOptions,
     train_convolutional,
 )
-from verinet.train.any_width import Pricer, build_convolutional, convolutional_family
+from verinet.train.any_width import Pricer, build_convolutional, combine_filters, convolutional_family
 from verinet.train.any_width.local_pricing import bound_by_levels
 from verinet.verify import ConeOptions, ConeSearch, Deadline
 
@@ -87,16 +88,13 @@ def test_patches_that_repeat_are_one_row() -> None:
 def example_parameters(layer: Convolutional, seed: int) -> FilterParameters:
     rng = np.random.default_rng(seed)
     cells = layer.grid[0] * layer.grid[1]
-    pairs = np.array(list(itertools.product(range(2), range(cells))))
     return FilterParameters(
         layer,
         rng.integers(-8, 9, (2, layer.coordinates)) / 8.0,
         rng.integers(-8, 9, 2) / 8.0,
-        pairs[:, 0],
-        pairs[:, 1],
-        rng.integers(1, 9, len(pairs)) / 4.0,
-        np.zeros(layer.pixels),
-        0.375,
+        rng.integers(0, 5, (1, 2, cells)) / 4.0,
+        np.zeros((1, layer.pixels)),
+        np.array([0.375]),
     )
 
 
@@ -108,15 +106,28 @@ def test_an_exported_network_is_the_formula_exactly(layer: Convolutional, seed: 
     found = evaluate_exact_batch(build_convolutional(parameters), images)
     for image, (value,) in zip(images, found, strict=True):
         exact = np.array([Fraction(float(v)) for v in image], dtype=object)
-        total = Fraction(parameters.offset)
+        total = Fraction(parameters.offsets[0])
         for k in range(2):
             weights = np.array([Fraction(float(v)) for v in parameters.filters[k]], dtype=object)
             pooled = direct(layer, exact, weights, Fraction(float(parameters.biases[k])))
-            for term in np.flatnonzero(parameters.of == k):
-                cell = parameters.cells[term]
+            for cell, weight in enumerate(parameters.outputs[0, k]):
                 count = len(layer.cells[cell]) if layer.pooling is Pooling.AVERAGE else 1
-                total += Fraction(float(parameters.outputs[term])) * count * pooled[cell]
+                total += Fraction(float(weight)) * count * pooled[cell]
         assert value == total
+
+
+@settings(deadline=None, max_examples=30)
+@given(layers(), st.integers(0, 10**6))
+def test_outputs_side_by_side_stay_exactly_what_they_were(layer: Convolutional, seed: int) -> None:
+    parts = [example_parameters(layer, seed), example_parameters(layer, seed + 1), example_parameters(layer, seed)]
+    images = np.random.default_rng(seed).standard_normal((3, layer.pixels))
+    combined = combine_filters(parts)
+    assert combined.units == len(np.unique(np.vstack([np.column_stack([p.filters, p.biases]) for p in parts]), axis=0))
+    found = evaluate_exact_batch(build_convolutional(combined), images)
+    for output, part in enumerate(parts):
+        alone = evaluate_exact_batch(build_convolutional(part), images)
+        assert [row[output] for row in found] == [value for (value,) in alone]
+        assert evaluate_exact_batch(build_convolutional(combined.part(output)), images) == alone
 
 
 def bars(pixels: int = 4) -> TrainingData:
@@ -136,11 +147,11 @@ def check_result(result: ConvolutionalResult, data: TrainingData) -> None:
     assert result.record.history
     assert result.record.units == len(result.parameters.filters)
     assert (result.parameters.filters != 0).any(axis=1).all()
-    assert set(result.parameters.of) == set(range(result.record.units))
+    assert result.parameters.outputs.any(axis=(0, 2)).all()
 
 
 @pytest.mark.parametrize("pooling", Pooling)
-@pytest.mark.parametrize("grid", [(1, 1), (2, 1)])
+@pytest.mark.parametrize("grid", [(1, 1), (3, 1)])
 def test_training_separates_bars_and_the_file_holds_its_filters(pooling, grid, tmp_path) -> None:
     data = bars()
     layer = Convolutional((4, 4), (2, 2), pooling=pooling, grid=grid)
@@ -156,6 +167,9 @@ def test_training_separates_bars_and_the_file_holds_its_filters(pooling, grid, t
     name = session.get_inputs()[0].name
     replay = [session.run(None, {name: x.reshape(1, 1, 4, 4).astype(np.float32)})[0].item() for x in data.x]
     np.testing.assert_allclose(replay, evaluate(result.network, data.x)[:, 0], rtol=1e-4, atol=1e-4)
+    operators = [node.op_type for node in onnx.load(path).graph.node]
+    assert operators[:2] == ["Conv", "Relu"]
+    assert {"MaxPool", "ReduceSum"} & set(operators) == ({"MaxPool"} if pooling is Pooling.MAX else {"ReduceSum"})
     kernels = [m.weights for n in again.nodes for m in getattr(n.op, "maps", ()) if isinstance(m, Convolution)]
     assert len(kernels) == 1
     np.testing.assert_array_equal(kernels[0].reshape(result.record.units, -1), result.parameters.filters)
@@ -185,7 +199,7 @@ def test_a_planted_filter_is_found() -> None:
     check_result(result, data)
     assert result.record.gap <= 1e-3
     assert result.record.units == 1
-    found = result.parameters.filters[0] * result.parameters.outputs[0]
+    found = result.parameters.filters[0] * result.parameters.outputs[0, 0, 0]
     np.testing.assert_allclose(found, planted, atol=1e-5)
 
 

@@ -8,11 +8,13 @@ from verinet.model import evaluate
 from verinet.train import RawParameters, combine
 from verinet.train.export import build_network
 
-KINK = RawParameters(np.array([[1.0, 0.0]]), np.array([-0.5]), np.array([2.0]), np.array([0.0, 1.0]), 3.0)
-TRIPLE = RawParameters(
-    np.array([[3.0, 0.0], [0.0, 1.0]]), np.array([-1.5, 0.0]), np.array([-1.0, 1.0]), np.zeros(2), 0.0
+KINK = RawParameters(
+    np.array([[1.0, 0.0]]), np.array([-0.5]), np.array([[2.0]]), np.array([[0.0, 1.0]]), np.array([3.0])
 )
-FLAT = RawParameters(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(2), 1.0)
+TRIPLE = RawParameters(
+    np.array([[3.0, 0.0], [0.0, 1.0]]), np.array([-1.5, 0.0]), np.array([[-1.0, 1.0]]), np.zeros((1, 2)), np.zeros(1)
+)
+FLAT = RawParameters(np.zeros((0, 2)), np.zeros(0), np.zeros((1, 0)), np.zeros((1, 2)), np.array([1.0]))
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,7 @@ def test_outputs_stay_and_equal_units_stand_once(parts, multiples: bool, units: 
     assert combined.units == units
     x = np.random.default_rng(0).uniform(-2, 2, size=(50, 2))
     expected = np.column_stack([evaluate(build_network(part), x)[:, 0] for part in parts])
-    np.testing.assert_allclose(evaluate(combined.network(), x), expected, atol=1e-12)
+    np.testing.assert_allclose(evaluate(build_network(combined), x), expected, atol=1e-12)
     for number, part in enumerate(parts):
         again = build_network(combined.part(number))
         np.testing.assert_allclose(evaluate(again, x)[:, 0], expected[:, number], atol=1e-12)
@@ -32,7 +34,7 @@ def test_outputs_stay_and_equal_units_stand_once(parts, multiples: bool, units: 
 
 
 def test_opposite_directions_are_two_units() -> None:
-    opposite = RawParameters(-KINK.weights, -KINK.biases, KINK.outputs, KINK.skip, KINK.offset)
+    opposite = RawParameters(-KINK.weights, -KINK.biases, KINK.outputs, KINK.skip, KINK.offsets)
     assert combine([KINK, opposite], multiples=True).units == 2
 
 

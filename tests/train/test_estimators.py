@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from verinet import ReluClassifier, ReluRegressor
 from verinet.errors import InputError
-from verinet.model import evaluate
+from verinet.model import Convolution, evaluate
 from verinet.train.result import Method
 
 CLASSIFIER = ReluClassifier()
@@ -157,6 +157,52 @@ def test_it_works_in_a_pipeline_and_a_grid() -> None:
     search = GridSearchCV(pipeline, grid, cv=2).fit(x, y)
     assert search.best_score_ > 0.8
     assert search.best_params_["reluclassifier__alpha"] == 0.001
+
+
+def bars(count: int) -> np.ndarray:
+    """Images of 3 by 3 that hold one bright row, one bright column or one bright diagonal, in turn."""
+    plain = np.zeros((count, 3, 3))
+    for n in range(count):
+        i = n // 3 % 3
+        if n % 3 == 0:
+            plain[n, i] = 1
+        elif n % 3 == 1:
+            plain[n, :, i] = 1
+        else:
+            plain[n, range(3), np.roll(range(3), i)] = 1
+    return plain.reshape(count, 9)
+
+
+@pytest.mark.parametrize("pooling", ["average", "max"])
+def test_units_may_be_filters(pooling: str) -> None:
+    x, y = bars(9), np.arange(9) % 3
+    model = ReluClassifier(1e-3, image_shape=(3, 3), kernel=(2, 2), pooling=pooling, skip="none").fit(x, y)
+    assert model.status_ == "optimal"
+    assert model.score(x, y) == 1.0
+    assert model.network_.size_out == 3
+    assert model.objective_ == pytest.approx(float(sum(r.objective for r in model.records_)))
+    assert model.n_units_ <= sum(r.units for r in model.records_)
+    (kernels,) = (
+        m.weights for n in model.network_.nodes for m in getattr(n.op, "maps", ()) if isinstance(m, Convolution)
+    )
+    assert len(kernels) == model.n_units_
+    assert (np.count_nonzero(kernels.reshape(len(kernels), -1), axis=1) <= 2).all()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [
+        ({"method": "milp"}, "any-width"),
+        ({"pooling": "median"}, "'median'"),
+        ({"monotone": {0: 1}}, "monotone"),
+        ({"max_units": 3}, "by number"),
+        ({"image_shape": (4, 4)}, "16 pixels"),
+        ({"skip": "free"}, "cannot be free"),
+    ],
+)
+def test_what_filters_cannot_do_is_said(parameters: dict, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        ReluClassifier(**{"image_shape": (3, 3), **parameters}).fit(bars(6), np.arange(6) % 2)
 
 
 def test_each_class_is_trained_against_the_others() -> None:

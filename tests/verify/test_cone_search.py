@@ -138,3 +138,14 @@ def test_bad_input_is_refused() -> None:
         ConeSearch(np.array([[np.nan, 1.0]]), np.array([[0, 1]]))
     with pytest.raises(InputError, match="below 2"):
         ConeSearch(np.ones((1, 2)), np.array([[0, 2]]))
+
+
+def test_a_maximum_without_a_kink_on_any_edge_is_found() -> None:
+    """Any two corners share the greatest row of the pooled term, all three do not: the optimum is in the middle."""
+    rows = np.array([[1.0, 1, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]])
+    search = ConeSearch(rows, np.arange(3)[None, :], np.array([1, 4]))
+    positive = np.array([[True, False]] * 3)
+    found = search.maximise(np.array([1.0, -1.0]), ConeOptions(0.1, relative_gap=1e-6), allowed=positive)
+    assert found.values[0] == pytest.approx(1 / 3)
+    assert found.bounds[0] == pytest.approx(1 / 3, rel=1e-4)
+    np.testing.assert_allclose(found.points[0], 1 / 3)

@@ -7,7 +7,21 @@ import numpy as np
 import pytest
 
 from verinet.errors import InputError
-from verinet.model import Domain, L1Ball, LinearExpression, Side, Symbol, dense_network
+from verinet.model import (
+    Affine,
+    Dense,
+    Domain,
+    Input,
+    L1Ball,
+    LinearExpression,
+    Maximum,
+    Network,
+    Node,
+    Relu,
+    Side,
+    Symbol,
+    dense_network,
+)
 from verinet.verify import Basis, OptimiseOptions, Optimiser, OptimumStatus, compile_kernels
 
 
@@ -41,6 +55,41 @@ def test_it_agrees_with_the_milp(seed) -> None:
         assert answers["cone"].basis is Basis.ROUNDING_SAFE
         assert float(answers["cone"].value) == pytest.approx(float(answers["milp"].value), rel=1e-5, abs=1e-6)
         assert domain.contains(answers["cone"].point)
+
+
+def pooled(seed: int, size: int, relu_first: bool) -> Network:
+    """A layer whose ReLUs are max-pooled in groups that overlap, and two outputs."""
+    rng = np.random.default_rng(seed)
+    maximum = Maximum(np.array([0, 1, 2, 2, 3, 4, 5, 5]), np.array([0, 3, 5, 7, 8]), 6)
+    inner = (
+        (Node("relu", Relu(6), ("hidden",)), Node("pool", maximum, ("relu",)))
+        if relu_first
+        else (Node("pool", maximum, ("hidden",)), Node("relu", Relu(4), ("pool",)))
+    )
+    nodes = (
+        Node("input", Input(size)),
+        Node("hidden", Affine((Dense(rng.normal(size=(6, size))),), np.zeros(6)), ("input",)),
+        *inner,
+        Node("output", Affine((Dense(rng.normal(size=(2, 4))),), rng.normal(size=2)), (inner[1].name,)),
+    )
+    return Network(nodes, ("output",))
+
+
+@pytest.mark.parametrize("relu_first", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_max_pools_agree_with_the_milp(seed: int, relu_first: bool) -> None:
+    net, domain = pooled(seed, 3, relu_first), ball(3, Fraction(7, 10))
+    expression = objective(Fraction(2, 3), -1)
+    for sense in ("minimise", "maximise"):
+        optimisers = (Optimiser.prepare(net, domain, OptimiseOptions(engine=engine)) for engine in ("cone", "milp"))
+        cone, milp = (getattr(optimiser, sense)(expression) for optimiser in optimisers)
+        assert cone.basis is Basis.ROUNDING_SAFE
+        assert float(cone.value) == pytest.approx(float(milp.value), rel=1e-3, abs=1e-5)
+        sign = 1 if sense == "minimise" else -1
+        assert sign * cone.bound <= sign * float(cone.value)
+        assert sign * cone.bound <= sign * float(milp.value) + 1e-6
+        assert float(cone.bound) == pytest.approx(float(milp.value), rel=1e-3, abs=1e-5)
+        assert domain.contains(cone.point)
 
 
 def test_signs_and_cut_offs() -> None:

@@ -1,118 +1,96 @@
-"""Slopes piece by piece: what is proved is what exact search says, and wrong proofs are not believed."""
+"""Derivatives box by box: what they prove holds, and what they propose is a counterexample."""
 
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from verinet.model import Domain, Monotone, dense_network, evaluate_exact
-from verinet.verify import Answer, Deadline, VerifyOptions, falling_pieces, verify_property
-from verinet.verify.slopes import _layer_of, _Search
+from tests.strategies import points_in, random_network
+from verinet.model import (
+    Atom,
+    Domain,
+    LinearExpression,
+    Lipschitz,
+    Monotone,
+    Norm,
+    Side,
+    Symbol,
+    dense_network,
+    evaluate_exact,
+    reduce_property,
+)
+from verinet.verify import Answer, Deadline, VerifyOptions, verify_property
+from verinet.verify.slopes import SlopeSearch
 
-UP = Monotone("rises", (0,), 0, increasing=True)
-DOWN = Monotone("falls", (0,), 0, increasing=False)
-
-
-def network(weights, biases, outputs):
-    return dense_network([np.array(weights, float), np.array([outputs], float)], [np.array(biases, float), np.zeros(1)])
-
-
-def box(size: int) -> Domain:
-    return Domain.from_box([0] * size, [1] * size)
-
-
-def report(net, prop=UP):
-    found = falling_pieces(net, box(net.size_in), prop, Deadline.after(30))
-    assert found is not None
-    return found
+F = Fraction
 
 
-def test_a_step_between_two_kinks_is_proved() -> None:
-    step = network([[1.0], [1.0]], [-0.25, -0.5], [1.0, -1.0])
-    assert report(step).proves
-    verdict = verify_property(step, box(1), UP, VerifyOptions(cross_check_neurons=0))
-    assert verdict.answer is Answer.VERIFIED
-    assert verdict.engine.startswith("slopes")
+def test_inputs_that_rise_together_may_rise_by_different_amounts() -> None:
+    # The derivatives add up to a rise; the second input alone lowers the output.
+    network = dense_network([np.array([[2.0, -1.0]])], [np.zeros(1)])
+    domain = Domain.from_box([0, 0], [1, 1])
+    prop = Monotone("m", (0, 1), 0, True)
+    search = SlopeSearch(network, domain, prop)
+    assert not search.holds(Deadline.after(5))
+    verdict = verify_property(network, domain, prop, VerifyOptions(cross_check_neurons=-1))
+    assert verdict.answer is Answer.VIOLATED
 
 
-def test_the_falling_stretch_goes_from_kink_to_kink() -> None:
-    dip = network([[1.0], [1.0], [1.0]], [0.0, -0.25, -0.75], [1.0, -2.0, 2.0])
-    found = report(dip)
-    assert found.complete
-    assert not found.proves
-    piece = found.pieces[0]
-    assert piece.stretch == pytest.approx((0.25, 0.75))
-    assert piece.slope == -1.0
-    assert verify_property(dip, box(1), UP).answer is Answer.VIOLATED
-    assert not report(dip, DOWN).proves
+@pytest.mark.parametrize("norm", Norm)
+def test_an_exact_constant_holds_and_less_does_not(norm: Norm) -> None:
+    network = dense_network([np.array([[2.0, -1.0], [1.0, 1.0]]), np.array([[1.0, -3.0]])], [np.zeros(2), np.zeros(1)])
+    domain = Domain.from_box([-1, -1], [1, 1])
+    # The gradients are (0, 0), (2, -1), (-3, -3) and (-1, -4).
+    constant = F(6) if norm is Norm.LINF else F(4)
+    for value, answer in ((constant, Answer.VERIFIED), (constant - F(1, 100), Answer.VIOLATED)):
+        verdict = verify_property(network, domain, Lipschitz("l", (0, 1), 0, value, norm))
+        assert verdict.answer is answer
+        if verdict.witness is not None:
+            one, other = verdict.witness.points
+            changes = [abs(a - b) for a, b in zip(one.inputs, other.inputs, strict=True)]
+            distance = max(changes) if norm is Norm.LINF else sum(changes)
+            assert one.outputs[0] - other.outputs[0] > value * distance
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.data())
-def test_proofs_agree_with_exact_search(data) -> None:
-    inputs, units = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 4))
-    small = st.integers(-2, 2).map(float)
-    weights = data.draw(st.lists(st.lists(small, min_size=inputs, max_size=inputs), min_size=units, max_size=units))
-    biases = data.draw(st.lists(small.map(lambda v: v / 2), min_size=units, max_size=units))
-    net = network(weights, biases, data.draw(st.lists(small, min_size=units, max_size=units)))
-    found = report(net)
-    exact = verify_property(net, box(inputs), UP, VerifyOptions(engine="smt")).answer
-    if found.proves:
-        assert exact is Answer.VERIFIED
-    if any(piece.depth > 1e-6 for piece in found.pieces):
-        assert exact is Answer.VIOLATED
-    for piece in found.pieces:
-        first, second = ([Fraction(float(v)) for v in point] for point in piece.pair)
-        if piece.depth > 1e-6:
-            assert evaluate_exact(net, first)[0] > evaluate_exact(net, second)[0]
+def test_halving_proves_what_one_box_cannot() -> None:
+    # Two ReLUs that are never on at once: over the whole box their slopes are added up, over a half they are not.
+    hidden = np.full(2, -0.2)
+    network = dense_network([np.array([[1.0], [-1.0]]), np.array([[1.0, -1.0]])], [hidden, np.zeros(1)])
+    search = SlopeSearch(network, Domain.from_box([-1], [1]), Lipschitz("l", (0,), 0, F(1)))
+    assert search.holds(Deadline.after(5))
+    assert search.boxes > 1
 
 
-def test_a_piece_with_an_inside_is_not_excluded_whatever_the_multipliers() -> None:
-    net = network([[1.0, 0.5], [-1.0, 1.0]], [-0.25, 0.0], [1.0, 1.0])
-    layer = _layer_of(net, box(2), 0)
-    assert layer is not None
-    search = _Search(layer, 0, 1)
-    rng = np.random.default_rng(0)
-    for first in (True, False):
-        for second in (True, False):
-            for multipliers in rng.random((20, 2)):
-                assert not search._excludes({0: first, 1: second}, dict(enumerate(map(float, multipliers))))
-    # No input of the box has x0 + 3 <= 0.
-    far = _layer_of(network([[1.0, 0.0]], [3.0], [1.0]), box(2), 0)
-    assert far is not None
-    assert _Search(far, 0, 1)._excludes({0: False}, {0: 1.0})
+def test_conditions_leave_out_boxes() -> None:
+    # Falls beyond 1/2 only, and the condition ends before.
+    network = dense_network([np.array([[1.0], [1.0]]), np.array([[1.0, -3.0]])], [np.array([0.0, -0.5]), np.zeros(1)])
+    domain = Domain.from_box([0], [1])
+    limit = Atom(LinearExpression(((Symbol(Side.INPUT, 0), F(1)),), F(-2, 5)))
+    assert SlopeSearch(network, domain, Monotone("m", (0,), 0, True, (limit,))).holds(Deadline.after(5))
+    assert not SlopeSearch(network, domain, Monotone("m", (0,), 0, True)).holds(Deadline.after(5))
 
 
-def test_another_kind_of_network_is_left_to_others() -> None:
-    one = np.ones((1, 1))
-    deep = dense_network([one] * 3, [np.zeros(1)] * 3)
-    assert falling_pieces(deep, box(1), UP, Deadline.after(5)) is None
-
-
-def test_no_time_proves_nothing() -> None:
-    step = network([[1.0], [1.0]], [-0.25, -0.5], [1.0, -1.0])
-    found = falling_pieces(step, box(1), UP, Deadline.after(-1))
-    assert found is not None
-    assert not found.proves
-
-
-def test_of_several_inputs_each_needs_the_slope_by_itself() -> None:
-    # Units beyond what Z3 would look at: nobody else would notice.
-    weights = np.vstack([np.ones((20, 2)), [[1.0, 1.0]]])
-    net = dense_network([weights, np.ones((1, 21))], [np.linspace(-1.5, -0.5, 21), np.zeros(1)])
-    tilted = dense_network([np.array([[-1.0, 3.0]])], [np.zeros(1)])
-    both = Monotone("both", (0, 1), 0, increasing=True)
-    assert verify_property(net, box(2), both, VerifyOptions(cross_check_neurons=0)).answer is Answer.VERIFIED
-    assert verify_property(tilted, box(2), both, VerifyOptions(cross_check_neurons=0)).answer is Answer.VIOLATED
-
-
-def test_slopes_and_boxes_too_small_for_floats_are_not_taken_for_nothing() -> None:
-    # From 3/4 on the output falls with a slope of -1e-400.
-    tiny = network([[1e-200]], [-0.75e-200], [-1e-200])
-    assert not report(tiny).proves
-    thin = Domain((Fraction(0),), (Fraction(1, 10**400),), box(1).types)
-    found = falling_pieces(network([[1.0]], [0.0], [-1.0]), thin, UP, Deadline.after(30))
-    assert found is not None
-    assert not found.proves
+@pytest.mark.parametrize("seed", range(40))
+def test_what_derivatives_prove_no_sample_contradicts(seed: int) -> None:
+    network = random_network(seed)
+    domain = Domain.from_box([-1] * network.size_in, [1] * network.size_in)
+    rng = np.random.default_rng(seed)
+    inputs = tuple(range(network.size_in))
+    samples = points_in(domain, rng, 16)
+    for prop in (Monotone("m", (0,), 0, True), Lipschitz("l", inputs, 0, F(int(rng.integers(0, 12))))):
+        search = SlopeSearch(network, domain, prop)
+        proved = search.holds(Deadline.after(0.3))
+        query = reduce_property(network, domain, prop).query
+        found = [p for p in search.proposals(reduce_property(network, domain, prop)) if query.violated_at(p)]
+        assert not (proved and found)
+        if not proved:
+            continue
+        for one, other in zip(samples[:8], samples[8:], strict=True):
+            if isinstance(prop, Monotone):
+                low, high = sorted((one[0], other[0]))
+                pair = (low, *one[1:]), (high, *one[1:])
+                before, after = (evaluate_exact(network, p)[0] for p in pair)
+                assert before <= after
+            else:
+                rise = abs(evaluate_exact(network, one)[0] - evaluate_exact(network, other)[0])
+                assert rise <= prop.constant * max(abs(a - b) for a, b in zip(one, other, strict=True))

@@ -5,8 +5,10 @@ assurance levels.
 """
 
 from verinet.audit.drawing import draw_network
-from verinet.audit.formulas import network_formulas
+from verinet.audit.filters_picture import draw_filters
+from verinet.audit.formulas import filter_formulas, network_formulas
 from verinet.audit.optima import OptimumRecord, PlaceRecord
+from verinet.audit.path_picture import draw_path
 from verinet.audit.progress_picture import draw_progress
 from verinet.audit.records import (
     BoxRecord,
@@ -17,6 +19,7 @@ from verinet.audit.records import (
     PointRecord,
     PriceRecord,
     ProgressRecord,
+    SeveralTrainingsRecord,
     TrainingFileRecord,
     VerdictRecord,
 )
@@ -33,10 +36,14 @@ __all__ = [
     "PointRecord",
     "PriceRecord",
     "ProgressRecord",
+    "SeveralTrainingsRecord",
     "TrainingFileRecord",
     "VerdictRecord",
+    "draw_filters",
     "draw_network",
+    "draw_path",
     "draw_progress",
     "draw_units",
+    "filter_formulas",
     "network_formulas",
 ]

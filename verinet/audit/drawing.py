@@ -1,9 +1,10 @@
-"""A small network as an SVG picture: features, units, output, and the weights between them."""
+"""A small network as an SVG picture: features, units, outputs, and the weights between them."""
 
 from collections.abc import Sequence
 from html import escape
 
 import networkx as nx
+import numpy as np
 
 from verinet.train import RawParameters
 
@@ -16,22 +17,24 @@ LABEL_PLACES = {(0, 1): 0.68, (0, 2): 0.16, (1, 2): 0.5}
 POSITIVE, NEGATIVE, INK = "#1b6ca8", "#c0392b", "#222222"
 
 
-def _graph(parameters: RawParameters, names: Sequence[str], output: str) -> "nx.DiGraph[str]":
+def _graph(parameters: RawParameters, names: Sequence[str], outputs: tuple[str, ...]) -> "nx.DiGraph[str]":
     """Return the weights that are not zero as a graph in three layers."""
     graph: nx.DiGraph[str] = nx.DiGraph()
     for j in parameters.features:
         graph.add_node(names[j], layer=0)
     for k in range(parameters.units):
         graph.add_node(f"unit_{k + 1}", layer=1, bias=float(parameters.biases[k]))
-    graph.add_node(output, layer=2, bias=parameters.offset)
+    for i, output in enumerate(outputs):
+        graph.add_node(output, layer=2, bias=float(parameters.offsets[i]))
     for k in range(parameters.units):
         for j in parameters.features:
             if parameters.weights[k, j]:
                 graph.add_edge(names[j], f"unit_{k + 1}", weight=float(parameters.weights[k, j]))
-        graph.add_edge(f"unit_{k + 1}", output, weight=float(parameters.outputs[k]))
-    for j in parameters.features:
-        if parameters.skip[j]:
-            graph.add_edge(names[j], output, weight=float(parameters.skip[j]))
+    for i, output in enumerate(outputs):
+        for k in np.flatnonzero(parameters.outputs[i]).tolist():
+            graph.add_edge(f"unit_{k + 1}", output, weight=float(parameters.outputs[i, k]))
+        for j in np.flatnonzero(parameters.skip[i]).tolist():
+            graph.add_edge(names[j], output, weight=float(parameters.skip[i, j]))
     return graph
 
 
@@ -49,7 +52,7 @@ def _places(graph: "nx.DiGraph[str]") -> tuple[dict[str, tuple[float, float]], f
     return places, height
 
 
-def draw_network(parameters: RawParameters, names: Sequence[str], output: str) -> str:
+def draw_network(parameters: RawParameters, names: Sequence[str], outputs: tuple[str, ...]) -> str:
     """Draw a trained network.
 
     Parameters
@@ -57,14 +60,14 @@ def draw_network(parameters: RawParameters, names: Sequence[str], output: str) -
     parameters : RawParameters
     names : sequence of str
         Of the features; those that the network does not read are left out.
-    output : str
+    outputs : tuple of str
 
     Returns
     -------
     str
         An SVG document. Blue weights raise what they lead to, red ones lower it.
     """
-    graph = _graph(parameters, names, output)
+    graph = _graph(parameters, names, outputs)
     places, height = _places(graph)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '

@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 import verinet
 from verinet.errors import MissingFileError
-from verinet.train import DualSolution, TrainingRecord, UniversalRecord
+from verinet.train import DualSolution, TrainedOutputs, TrainingRecord, UniversalRecord
 from verinet.verify import Answer, OpenBox, OpenPhases, Verdict
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "PriceRecord",
     "ProgressRecord",
     "Record",
+    "SeveralTrainingsRecord",
     "TrainingFileRecord",
     "VerdictRecord",
     "exact_number",
@@ -154,6 +156,8 @@ class VerdictRecord(Record):
     counterexample : tuple of PointRecord or None
     seconds : float
     network, property_file : FileRecord
+    references : dict of FileRecord
+        Other networks that were given to compare with, by name.
     version : str
     python : str
     """
@@ -175,12 +179,19 @@ class VerdictRecord(Record):
     seconds: float
     network: FileRecord
     property_file: FileRecord
+    references: dict[str, FileRecord] = {}
     version: str = verinet.__version__
     python: str = platform.python_version()
 
     @classmethod
     def of(
-        cls, name: str, sentence: str, verdict: Verdict, network: FileRecord, property_file: FileRecord
+        cls,
+        name: str,
+        sentence: str,
+        verdict: Verdict,
+        network: FileRecord,
+        property_file: FileRecord,
+        references: Mapping[str, FileRecord] | None = None,
     ) -> "VerdictRecord":
         """Record a verdict."""
         points = None
@@ -216,6 +227,7 @@ class VerdictRecord(Record):
             seconds=verdict.seconds,
             network=network,
             property_file=property_file,
+            references=dict(references or {}),
         )
 
 
@@ -435,6 +447,53 @@ class TrainingFileRecord(Record):
             history=tuple(ProgressRecord.of(s.seconds, s.objective, s.bound) for s in record.history),
             dual=None if record.dual is None else DualRecord.of(record.dual),
             universal=None if record.universal is None else UniversalTrainingRecord.of(record.universal),
+            network=network,
+        )
+
+
+class SeveralTrainingsRecord(Record):
+    """The trainings of a network's outputs, each by itself, and the network file that came out.
+
+    Parameters
+    ----------
+    objective : NumberRecord
+        The sum over the outputs, exactly.
+    bound, gap : float or None
+        Of that sum.
+    status : str
+        ``optimal`` if every output is.
+    nonzeros, units : int
+        Of the whole network: outputs share units.
+    outputs : tuple of str
+        Names, in the network's order.
+    trainings : tuple of TrainingFileRecord
+        One for each output.
+    network : FileRecord
+    """
+
+    kind: Literal["trainings"] = "trainings"
+    objective: NumberRecord
+    bound: float | None
+    gap: float | None
+    status: str
+    nonzeros: int
+    units: int
+    outputs: tuple[str, ...]
+    trainings: tuple[TrainingFileRecord, ...]
+    network: FileRecord
+
+    @classmethod
+    def of(cls, trained: TrainedOutputs, outputs: tuple[str, ...], network: FileRecord) -> "SeveralTrainingsRecord":
+        """Record the trainings of several outputs."""
+        return cls(
+            objective=exact_number(trained.objective),
+            bound=_finite(trained.bound),
+            gap=_finite(trained.gap),
+            status=trained.status.value,
+            nonzeros=trained.parameters.nonzeros,
+            units=trained.parameters.units,
+            outputs=outputs,
+            trainings=tuple(TrainingFileRecord.of(record, network) for record in trained.records),
             network=network,
         )
 

@@ -48,6 +48,7 @@ def draw_units(parameters: RawParameters, names: Sequence[str], output: str, sca
     Parameters
     ----------
     parameters : RawParameters
+        Of one output.
     names : sequence of str
         Of the features.
     output : str
@@ -79,7 +80,7 @@ def draw_units(parameters: RawParameters, names: Sequence[str], output: str, sca
     if maps:
         bar = figure.colorbar(maps[0], ax=figure.axes, fraction=0.03, pad=0.01, aspect=40)
         bar.ax.tick_params(labelsize=7)
-    title = f"{_short(output)} = {parameters.offset:.6g}" + (" + the contributions of its parts" if panels else "")
+    title = f"{_short(output)} = {parameters.offsets[0]:.6g}" + (" + the contributions of its parts" if panels else "")
     figure.suptitle(title, color=INK, fontsize=11, parse_math=False)
     figure.supxlabel(";  ".join(_notes(parameters, panels)), color=QUIET, fontsize=8)
     return svg_text(figure)
@@ -99,7 +100,7 @@ def _panels(parameters: RawParameters, low: FloatArray, high: FloatArray) -> lis
     panels = []
     for j in parameters.features:
         units = tuple(k for k, features in enumerate(read) if features == (j,))
-        if units or parameters.skip[j]:
+        if units or parameters.skip[0, j]:
             _, curves = _curves(parameters, j, units, low, high)
             panels.append(_Panel((j,), units, float(np.ptp(curves[:, -1]))))
     for k, features in enumerate(read):
@@ -116,8 +117,8 @@ def _curves(
     x = np.linspace(low[feature], high[feature], CURVE_POINTS)
     chosen = list(units)
     hidden = np.maximum(np.outer(x, parameters.weights[chosen, feature]) + parameters.biases[chosen], 0.0)
-    each = hidden * parameters.outputs[chosen]
-    return x, np.column_stack([each, each.sum(axis=1) + parameters.skip[feature] * x])
+    each = hidden * parameters.outputs[0, chosen]
+    return x, np.column_stack([each, each.sum(axis=1) + parameters.skip[0, feature] * x])
 
 
 def _map(
@@ -128,7 +129,7 @@ def _map(
     x, y = (np.linspace(low[j], high[j], points) for j in (a, b))
     weights = parameters.weights[unit]
     inner = parameters.biases[unit] + weights[a] * x[None, :] + weights[b] * y[:, None]
-    return np.asarray(parameters.outputs[unit] * np.maximum(inner, 0.0))
+    return np.asarray(parameters.outputs[0, unit] * np.maximum(inner, 0.0))
 
 
 def _draw_curves(
@@ -139,7 +140,7 @@ def _draw_curves(
     axes.axhline(0.0, color=QUIET, linewidth=0.6)
     axes.plot(x, curves[:, -1], color=INK, linewidth=3.0)
     for curve, unit in zip(curves.T, panel.units, strict=False):
-        colour = RAISES if parameters.outputs[unit] > 0 else LOWERS
+        colour = RAISES if parameters.outputs[0, unit] > 0 else LOWERS
         axes.plot(x, curve, color=colour, linewidth=1.2)
     axes.set_title(_units_title(panel, parameters), color=INK, fontsize=9)
     axes.set_xlabel(labels[feature], fontsize=9, parse_math=False)
@@ -151,7 +152,7 @@ def _units_title(panel: _Panel, parameters: RawParameters) -> str:
     (feature,) = panel.features
     units = len(panel.units)
     parts = [f"unit_{panel.units[0] + 1}" if units == 1 else f"{units} units"] if units else []
-    return " and ".join(parts + (["linear part"] if parameters.skip[feature] else []))
+    return " and ".join(parts + (["linear part"] if parameters.skip[0, feature] else []))
 
 
 def _draw_map(

@@ -250,11 +250,12 @@ def _pull(tape: Any, work: Any, columns: Any, node: int, count: int) -> None:
                 if p < 0:
                     low, low_slope = lines.low_index[i], lines.low_slope[i]
                     high, high_slope, intercept = lines.high_index[i], lines.high_slope[i], lines.high_intercept[i]
+                    low_intercept = lines.low_intercept[i]
                     for r in range(count):
                         v = block[i, r]
                         block[low, r] += max(v, 0.0) * low_slope
                         block[high, r] += min(v, 0.0) * high_slope
-                        constants[r] += min(v, 0.0) * intercept
+                        constants[r] += min(v, 0.0) * intercept + max(v, 0.0) * low_intercept
                 else:
                     s = columns.source[p]
                     # Where all slopes are zero nothing reads it, but whether they should be depends on its value.
@@ -408,7 +409,7 @@ def _push(tape: Any, work: Any, columns: Any, node: int, count: int) -> None:
                         else:
                             value[i, r] = columns.steep[p, r] * z + columns.intercept[p, r]
                     elif above:
-                        value[i, r] = lines.low_slope[i] * value[lines.low_index[i], r]
+                        value[i, r] = lines.low_slope[i] * value[lines.low_index[i], r] + lines.low_intercept[i]
                     else:
                         value[i, r] = lines.high_slope[i] * value[lines.high_index[i], r] + lines.high_intercept[i]
 

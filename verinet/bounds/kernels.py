@@ -23,6 +23,7 @@ __all__ = [
     "AFFINE",
     "BLOCK",
     "DENSE",
+    "DIFFERENCE",
     "FEW",
     "INPUT",
     "MAXIMUM",
@@ -48,20 +49,21 @@ BLOCK = 64
 FEW = 4
 """Up to so many functionals a matrix product is done by hand."""
 
-INPUT, AFFINE, MAXIMUM = 0, 1, 2
+INPUT, AFFINE, MAXIMUM, DIFFERENCE = 0, 1, 2, 3
 DENSE, SPARSE, PATCH = 0, 1, 2
 TINY = float(np.finfo(np.float64).tiny)
 ROUNDOFF = 2.0**-53
 
 
 class Lines(NamedTuple):
-    """For each entry of a maximum: a line below and one above it, ``slope * value[index] + intercept``.
+    """For each entry of a maximum or difference: a line below and one above it, ``slope * value[index] + intercept``.
 
-    The line below goes through the origin.
+    The line below a maximum goes through the origin.
     """
 
     low_index: IntArray
     low_slope: FloatArray
+    low_intercept: FloatArray
     high_index: IntArray
     high_slope: FloatArray
     high_intercept: FloatArray
@@ -132,6 +134,7 @@ def make_work(tape: Tape, stop: IntArray | None = None) -> Work:
     largest = int((widths * tape.map_filters).max(initial=1))
     lines = Lines(
         np.zeros(total, dtype=np.int64),
+        np.zeros(total),
         np.zeros(total),
         np.zeros(total, dtype=np.int64),
         np.zeros(total),
@@ -258,6 +261,56 @@ def _relax_maximum(tape: Any, work: Any, node: int) -> None:
         work.lower[i] = max(work.lower[i], best_low)
         work.upper[i] = min(work.upper[i], max(best_high, tape.floor[node]))
         work.reach[i] = max(work.magnitude[lines.low_index[i]], work.magnitude[high_index] + abs(intercept))
+
+
+@jit
+def _chord(low: float, high: float) -> tuple[float, float]:
+    """Return slope and intercept of a line above ``max(0, x)`` over low <= x <= high; see `bounds.relaxation`."""
+    if low >= 0.0:
+        return 1.0, 0.0
+    if high <= 0.0:
+        return 0.0, 0.0
+    slope = min(1.0, high / (high - low))
+    intercept = max(-slope * low, (1.0 - slope) * high) + 8.0 * ROUNDOFF * (abs(low) + abs(high)) + TINY
+    return slope, intercept
+
+
+@jit
+def _relax_difference(tape: Any, work: Any, node: int) -> None:
+    """Set bounds, lines and reach of ``max(0, b) - max(0, a)`` from the bounds of b - a, a and b.
+
+    It lies between 0 and b - a, so below the chord of ``max(0, b - a)`` and above that of ``-max(0, a - b)``. Where a
+    is not negative it is at least b - a, and where b is not, at most; where a is not positive it is at least 0, and
+    where b is not, at most.
+    """
+    start, lines = tape.start[node], work.lines
+    for t in range(tape.size[node]):
+        i, at = start + t, tape.offsets[tape.group[node] + t]
+        d, a, b = tape.members[at], tape.members[at + 1], tape.members[at + 2]
+        low, high = work.lower[d], work.upper[d]
+        a_low, a_high = max(work.lower[a], 0.0), max(work.upper[a], 0.0)
+        b_low, b_high = max(work.lower[b], 0.0), max(work.upper[b], 0.0)
+        lines.low_index[i], lines.high_index[i] = d, d
+        high_slope, high_intercept = _chord(low, high)
+        mirrored_slope, mirrored_intercept = _chord(-high, -low)
+        low_slope, low_intercept = mirrored_slope, -mirrored_intercept
+        least, most = min(low, 0.0), max(high, 0.0)
+        if work.lower[a] >= 0.0:
+            low_slope, low_intercept, least = 1.0, 0.0, low
+        elif work.upper[a] <= 0.0:
+            low_slope, low_intercept, least = 0.0, 0.0, 0.0
+        if work.lower[b] >= 0.0:
+            high_slope, high_intercept, most = 1.0, 0.0, high
+        elif work.upper[b] <= 0.0:
+            high_slope, high_intercept, most = 0.0, 0.0, 0.0
+        lines.low_slope[i], lines.low_intercept[i] = low_slope, low_intercept
+        lines.high_slope[i], lines.high_intercept[i] = high_slope, high_intercept
+        # The difference of the enclosures is rounded.
+        least = max(least, b_low - a_high - 2.0 * ROUNDOFF * (b_low + a_high) - TINY)
+        most = min(most, b_high - a_low + 2.0 * ROUNDOFF * (b_high + a_low) + TINY)
+        work.lower[i] = max(work.lower[i], least)
+        work.upper[i] = min(work.upper[i], most)
+        work.reach[i] = work.magnitude[d] + max(abs(low_intercept), abs(high_intercept))
 
 
 @jit
@@ -422,11 +475,12 @@ def pull_block(tape: Any, work: Any, node: int, count: int) -> None:
                 i = start + work.alive[k]
                 low, low_slope = lines.low_index[i], lines.low_slope[i]
                 high, high_slope, intercept = lines.high_index[i], lines.high_slope[i], lines.high_intercept[i]
+                low_intercept = lines.low_intercept[i]
                 for r in range(count):
                     v = block[i, r]
                     block[low, r] += max(v, 0.0) * low_slope
                     block[high, r] += min(v, 0.0) * high_slope
-                    constants[r] += min(v, 0.0) * intercept
+                    constants[r] += min(v, 0.0) * intercept + max(v, 0.0) * low_intercept
         for k in range(found):
             block[start + work.alive[k], :count] = 0.0
     lost = tape.underflow * work.largest[0] + TINY
@@ -461,9 +515,18 @@ def block_minimum(tape: Any, work: Any, count: int) -> None:
 
 @jit
 def _mark_open(tape: Any, work: Any, node: int, user: int) -> None:
-    """Mark the entries of a node that its maximum leaves open."""
+    """Mark the entries of a node that its maximum leaves open, or that its difference has lines in."""
     start = tape.start[node]
     work.open[start : start + tape.size[node]] = 0
+    if tape.kind[user] == DIFFERENCE:
+        for t in range(tape.size[user]):
+            at = tape.offsets[tape.group[user] + t]
+            a, b = tape.members[at + 1], tape.members[at + 2]
+            both = work.lower[a] >= 0.0 and work.lower[b] >= 0.0
+            none = work.upper[a] <= 0.0 and work.upper[b] <= 0.0
+            if not (both or none):
+                work.open[tape.members[at]] = 1
+        return
     for t in range(tape.size[user]):
         first, last = tape.offsets[tape.group[user] + t], tape.offsets[tape.group[user] + t + 1]
         best = tape.floor[user]
@@ -522,6 +585,8 @@ def bound_node(tape: Any, work: Any, node: int, fresh: bool) -> None:
         _affine_interval(tape, work, node, fresh)
     elif tape.kind[node] == MAXIMUM:
         _relax_maximum(tape, work, node)
+    elif tape.kind[node] == DIFFERENCE:
+        _relax_difference(tape, work, node)
     for i in range(tape.start[node], tape.start[node] + tape.size[node]):
         work.magnitude[i] = max(abs(work.lower[i]), abs(work.upper[i]))
         work.largest[0] = max(work.largest[0], work.magnitude[i])
@@ -585,3 +650,7 @@ def evaluate_point(tape: Any, values: FloatArray) -> None:
                 for k in range(tape.offsets[tape.group[j] + t], tape.offsets[tape.group[j] + t + 1]):
                     best = max(best, values[tape.members[k]])
                 values[start + t] = best
+        elif tape.kind[j] == DIFFERENCE:
+            for t in range(tape.size[j]):
+                at = tape.offsets[tape.group[j] + t]
+                values[start + t] = max(values[tape.members[at + 2]], 0.0) - max(values[tape.members[at + 1]], 0.0)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from verinet.model import Affine, Convolution, Dense, Input, LinearMap, Maximum, Network, Node, Relu
+from verinet.bounds.difference import Difference
+from verinet.model import Affine, Convolution, Dense, Input, LinearMap, Maximum, Network, Node, Relu, Sparse
 from verinet.numeric import SMALLEST_FLOAT, FloatArray, IntArray, gamma
 
 __all__ = ["MapKind", "NodeKind", "Tape", "make_tape"]
@@ -23,6 +24,8 @@ class NodeKind(IntEnum):
     AFFINE = 1
     MAXIMUM = 2
     """The largest of a group of entries and, for a ReLU, of zero."""
+    DIFFERENCE = 3
+    """``max(0, b) - max(0, a)`` for groups of three entries: b - a, a and b; see `bounds.difference`."""
 
 
 class MapKind(IntEnum):
@@ -42,7 +45,8 @@ class Tape(NamedTuple):
     kind, start, size : ndarray of int, shape (nodes,)
         Kind of each node, and its slice of the vector.
     refine : ndarray of int, shape (nodes,)
-        For an affine node: the node that takes its maximum, whose open entries are worth a backward pass; -1 for none.
+        For an affine node: the node that takes its maximum, or has lines in it, whose open entries are worth a backward
+        pass; -1 for none.
     sole_user : ndarray of int, shape (nodes,)
         The maximum that takes a node, if nothing else does, it is no output, and no maximum follows; -1 otherwise.
     floor : ndarray of float, shape (nodes,)
@@ -159,6 +163,23 @@ def _groups(node: Node, source: int) -> tuple[IntArray, IntArray, float]:
     return node.op.offsets, source + node.op.members, -np.inf
 
 
+def _triples(op: Difference, starts: list[int]) -> tuple[IntArray, IntArray]:
+    """Return a difference's offsets and members: each entry's three arguments."""
+    members = np.stack([start + np.arange(op.size) for start in starts], axis=1).ravel()
+    return 3 * np.arange(op.size + 1), members
+
+
+def _is_placed(network: Network, name: str) -> bool:
+    """Return whether a node is an input, or entries of one input, each in one place only."""
+    node = network.by_name[name]
+    if isinstance(node.op, Input):
+        return True
+    if not (isinstance(node.op, Affine) and len(node.op.maps) == 1 and isinstance(node.op.maps[0], Sparse)):
+        return False
+    columns = node.op.maps[0].columns
+    return isinstance(network.by_name[node.arguments[0]].op, Input) and len(np.unique(columns)) == len(columns)
+
+
 def make_tape(network: Network) -> Tape:
     """Flatten a network.
 
@@ -197,14 +218,18 @@ def make_tape(network: Network) -> Tape:
                 addends[source] += linear_map.longest_column
         else:
             source = node.arguments[0]
-            kind[j] = NodeKind.MAXIMUM
-            offsets, members, floor[j] = _groups(node, starts[source])
+            if isinstance(op, Difference):
+                kind[j] = NodeKind.DIFFERENCE
+                offsets, members = _triples(op, [starts[name] for name in node.arguments])
+            else:
+                kind[j] = NodeKind.MAXIMUM
+                offsets, members, floor[j] = _groups(node, starts[source])
             group[j] = writer.add_groups(offsets, members)
             addends[source] += len(members)
             argument = network.by_name[source]
             if uses[source] == 1 and source not in network.outputs and node.name not in pooled:
                 sole_user[number[source]] = j
-            reads_inputs = all(isinstance(network.by_name[name].op, Input) for name in argument.arguments)
+            reads_inputs = all(_is_placed(network, name) for name in argument.arguments)
             # The interval of one affine map of the inputs is exact already.
             if isinstance(argument.op, Affine) and not reads_inputs:
                 refine[number[source]] = j

@@ -10,11 +10,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from verinet.cli.exits import Exit, guarded
+
+if TYPE_CHECKING:
+    from verinet.io import NamedPath
 
 __all__ = ["main", "run"]
 
@@ -34,25 +37,49 @@ app = typer.Typer(
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for everything that is written.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
-NETWORK_HELP = "The network file, optionally as NAME=MODEL.onnx."
+Capability = Annotated[bool, typer.Option(show_default=False)]
+PROPERTY_HELP = "A .vnnlib, .vnnlib.gz, .txt or .toml file."
+NETWORK_HELP = (
+    "MODEL.onnx or MODEL.nnet; NAME=MODEL for a network that a VNN-LIB 2 file declares or a property compares with, "
+    "once for each."
+)
 
 
 def _finish(run: Any) -> None:
     raise typer.Exit(int(guarded(run)))
 
 
-def _network_path(value: str) -> Path:
-    """Read ``[NAME=]MODEL.onnx``; a file whose own name holds an equals sign wins."""
-    if "=" in value and not Path(value).exists():
-        return Path(value.split("=", 1)[1])
-    return Path(value)
+def _named_paths(values: Sequence[str]) -> "tuple[NamedPath, ...]":
+    """Read ``[NAME=]MODEL`` of each option; a file whose own name holds an equals sign wins."""
+    from verinet.io import NamedPath
+
+    pairs = [("", value) if "=" not in value or Path(value).exists() else value.split("=", 1) for value in values]
+    return tuple(NamedPath(name, path) for name, path in pairs)
+
+
+@app.callback(invoke_without_command=True)
+def _globals(
+    context: typer.Context,
+    name: Annotated[bool, typer.Option("--name", help="Print the solver's name.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print its version.")] = False,
+) -> None:
+    """Answer the options that need no command."""
+    from verinet import __version__
+    from verinet.cli.output import result
+
+    if name or version:
+        result("verinet" if name else __version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(int(Exit.BAD_INPUT))
 
 
 @app.command()
 def demo(
     out: Out = Path("verinet-demo"),
     time_limit: Annotated[float, typer.Option(help="Seconds for the training.")] = 30.0,
-    solver: Annotated[str, typer.Option(help="auto, gurobi or highs.")] = "auto",
+    solver: Annotated[str, typer.Option(help="auto, gurobi, highs, scip or cpsat.")] = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Train, verify, refute and write it all down, on data that ships with scikit-learn."""
@@ -70,7 +97,9 @@ def train(
     specification: Annotated[Path, typer.Argument(metavar="SPEC.toml", help="What to train, and on which data.")],
     out: Out = Path("verinet-training"),
     time_limit: Annotated[float | None, typer.Option(help="Seconds; overrides the file's.")] = None,
-    solver: Annotated[str | None, typer.Option(help="auto, gurobi or highs; overrides the file's.")] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="auto, gurobi, highs, scip or cpsat; overrides the file's.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a sparse network to proven optimality, or as near as the time allows."""
@@ -87,17 +116,26 @@ def train(
 @app.command()
 def verify(
     context: typer.Context,
-    property_file: Annotated[Path, typer.Argument(metavar="PROPERTY", help="A .vnnlib, .vnnlib.gz or .toml file.")],
-    network: Annotated[str, typer.Option("--network", help=NETWORK_HELP)],
+    property_file: Annotated[Path, typer.Argument(metavar="PROPERTY", help=PROPERTY_HELP)],
+    network: Annotated[list[str], typer.Option("--network", help=NETWORK_HELP)],
     timeout: Annotated[float, typer.Option(help="Seconds for each property.")] = float("inf"),
     engine: Annotated[str, typer.Option(help="auto, branch (inputs), phase (ReLUs), milp or smt.")] = "auto",
-    solver: Annotated[str, typer.Option(help="Of the milp engine: auto, gurobi or highs.")] = "auto",
+    solver: Annotated[str, typer.Option(help="Of the milp engine: auto, gurobi, highs, scip or cpsat.")] = "auto",
     threads: Annotated[int, typer.Option(help="Of the search and the solver; 0 means all cores.", min=0)] = 1,
     memory: Annotated[float | None, typer.Option(metavar="MIB", help="Most memory of branch and phase.")] = None,
     seed: Annotated[int, typer.Option(help="For the falsifier and the solver.", min=0)] = 0,
     falsify: Annotated[bool, typer.Option(help="Look for counterexamples before proving.")] = True,
     certificate: Annotated[Path | None, typer.Option(help="Not available yet.")] = None,
     counterexample: Annotated[Path | None, typer.Option(help="Write counterexamples here.")] = None,
+    serialise_assignments: Annotated[
+        Path | None,
+        typer.Option(
+            "--serialise-assignments",
+            "--assignments",
+            metavar="FOLDER",
+            help="Write the assignment of a VNN-LIB 2 file as ONNX tensors.",
+        ),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the record here.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -120,8 +158,10 @@ def verify(
             seed=seed,
             falsify=falsify,
         )
-        path = _network_path(network)
-        return verify_file(VerifyRequest(property_file, path, options, json, counterexample, quiet))
+        paths = _named_paths(network)
+        return verify_file(
+            VerifyRequest(property_file, paths, options, json, counterexample, serialise_assignments, quiet)
+        )
 
     _finish(run)
 
@@ -129,8 +169,8 @@ def verify(
 @app.command()
 def optimise(
     context: typer.Context,
-    property_file: Annotated[Path, typer.Argument(metavar="PROPERTY", help="A .vnnlib, .vnnlib.gz or .toml file.")],
-    network: Annotated[str, typer.Option("--network", help=NETWORK_HELP)],
+    property_file: Annotated[Path, typer.Argument(metavar="PROPERTY", help=PROPERTY_HELP)],
+    network: Annotated[list[str], typer.Option("--network", help=NETWORK_HELP)],
     goal: Annotated[str, typer.Option(help="range, largest-violation, nearest or radius.")] = "largest-violation",
     only: Annotated[str | None, typer.Option(metavar="NAME", help="One property of a .toml file.")] = None,
     output: Annotated[str | None, typer.Option(help="Range of this output or linear expression; default all.")] = None,
@@ -143,7 +183,7 @@ def optimise(
     timeout: Annotated[float, typer.Option(help="Seconds for each question.")] = float("inf"),
     gap: Annotated[float, typer.Option(help="Gap at which to stop, absolute and relative.", min=0)] = 1e-6,
     engine: Annotated[str, typer.Option(help="auto, branch, cone, milp or smt.")] = "auto",
-    solver: Annotated[str, typer.Option(help="Of the milp engine: auto, gurobi or highs.")] = "auto",
+    solver: Annotated[str, typer.Option(help="Of the milp engine: auto, gurobi, highs, scip or cpsat.")] = "auto",
     threads: Annotated[int, typer.Option(help="Of the search and the solver; 0 means all cores.", min=0)] = 1,
     memory: Annotated[float | None, typer.Option(metavar="MIB", help="Most memory of the branch engine.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -171,7 +211,7 @@ def optimise(
         return optimise_file(
             OptimiseRequest(
                 property_file,
-                _network_path(network),
+                _named_paths(network),
                 chosen("--goal", goal, Goal),
                 options,
                 only,
@@ -185,6 +225,56 @@ def optimise(
                 quiet,
             )
         )
+
+    _finish(run)
+
+
+@app.command()
+def export(
+    property_file: Annotated[Path, typer.Argument(metavar="PROPERTY", help=PROPERTY_HELP)],
+    network: Annotated[list[str], typer.Option("--network", help=NETWORK_HELP)],
+    out: Out = Path("verinet-export"),
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="One property of a .toml file.")] = None,
+) -> None:
+    """Write the questions of a property file as VNN-LIB 2, one file each."""
+
+    def run() -> Exit:
+        from verinet.cli.exporting import export_file
+
+        return export_file(property_file, _named_paths(network), only, out)
+
+    _finish(run)
+
+
+@app.command()
+@app.command(name="capabilities", hidden=True)
+def supports(
+    context: typer.Context,
+    onnx_opset_versions: Capability = False,
+    onnx_element_types: Capability = False,
+    onnx_operators: Capability = False,
+    vnnlib_versions: Capability = False,
+    hidden_node_theories: Capability = False,
+    multiple_input_output_theories: Annotated[
+        bool, typer.Option("--multiple-input-output-theories", "--multiple-inputs-output-theories")
+    ] = False,
+    multiple_network_theories: Capability = False,
+    multiple_node_comparison_theories: Capability = False,
+    arithmetic_complexity_theories: Capability = False,
+    optimised_disjunctive_reasoning: Capability = False,
+    serialise_assignments: Capability = False,
+    unsat_proofs: Capability = False,
+) -> None:
+    """Report one capability, as the VNN-LIB standard asks."""
+    asked = [f"--{key.replace('_', '-')}" for key, is_asked in context.params.items() if is_asked]
+
+    def run() -> Exit:
+        from verinet.cli.supporting import CAPABILITIES, print_capability
+        from verinet.errors import InputError
+
+        if len(asked) != 1:
+            raise InputError(f"supports needs one of {', '.join(CAPABILITIES)}, found {len(asked)}")
+        return print_capability(asked[0])
 
     _finish(run)
 
@@ -225,6 +315,13 @@ def _positive(name: str, value: float, unit: str = "seconds") -> float:
     return value
 
 
+def _completed(arguments: list[str]) -> list[str]:
+    """Put ``verify`` in front of a property file that stands without a command, as some tools call a solver."""
+    commands = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    has_query = any(argument.removesuffix(".gz").endswith((".vnnlib", ".txt")) for argument in arguments)
+    return ["verify", *arguments] if has_query and commands.isdisjoint(arguments) else arguments
+
+
 def run(arguments: Sequence[str], started: float | None = None) -> int:
     """Run the command line within this process and return its exit code.
 
@@ -235,7 +332,7 @@ def run(arguments: Sequence[str], started: float | None = None) -> int:
         When time limits begin to count, on the clock of `time.monotonic`; None for now.
     """
     try:
-        app(list(arguments), obj=time.monotonic() if started is None else started)
+        app(_completed(list(arguments)), obj=time.monotonic() if started is None else started)
     except SystemExit as stop:
         return int(stop.code or 0)
     return int(Exit.DONE)

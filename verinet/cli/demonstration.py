@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 from verinet.cli.exits import Exit
 from verinet.cli.output import progress, result
 from verinet.cli.training import progress_line, summary, write_training
-from verinet.cli.verifying import Judged, judge_all, records_of, records_text, replay_of, verdict_lines
+from verinet.cli.verifying import Judged, judge_all, records_of, records_text, replay_on, verdict_lines
 from verinet.io import read_onnx, read_property_file, write_atomically, write_property_file
 from verinet.model import (
     Atom,
@@ -35,7 +35,7 @@ from verinet.model import (
     evaluate,
 )
 from verinet.numeric import FloatArray
-from verinet.train import AnyWidthSpecification, Objective, TrainingData, TrainOptions, train_any_width
+from verinet.train import AnyWidthSpecification, Objective, TrainingData, TrainOptions, train_outputs
 from verinet.verify import Answer, VerifyOptions
 
 __all__ = ["DemoRequest", "run_demo"]
@@ -105,9 +105,9 @@ def run_demo(request: DemoRequest) -> Exit:
             threads=os.cpu_count() or 1,
             on_progress=lambda p: report(progress_line(p)),
         )
-        outcome = train_any_width(data, specification, options)
-    write_training(request.out, outcome, data, OUTPUT)
-    result(summary(outcome, data.names, OUTPUT))
+        outcome = train_outputs([data], specification, options)
+    write_training(request.out, outcome, data, (OUTPUT,))
+    result(summary(outcome, data.names, (OUTPUT,)))
     for name, x, y in (("training", table.train_x, table.train_y), ("test", table.test_x, table.test_y)):
         accuracy = accuracy_score(y > 0, evaluate(outcome.network, x)[:, 0] > 0)
         result(f"accuracy on the {name} patients: {accuracy:.1%}")
@@ -128,7 +128,7 @@ def _verify(request: DemoRequest, table: _Table, name: str, properties: Sequence
     write_property_file(path, PropertySet(_features(table), (OUTPUT,), tuple(properties)))
     read = read_property_file(path)
     with progress(request.quiet) as report:
-        options = VerifyOptions(timeout=30, solver=request.solver, replay=replay_of(model), on_progress=report)
+        options = VerifyOptions(timeout=30, solver=request.solver, replay=replay_on(model), on_progress=report)
         judged = judge_all(read_onnx(model), read, options)
     for item in judged:
         for line in verdict_lines(item, read):

@@ -8,7 +8,8 @@ from verinet import __version__
 from verinet.cli.exits import Exit
 from verinet.cli.output import result
 from verinet.errors import InputError, VerinetError
-from verinet.io import OperatorOutcome, inspect_onnx, read_onnx
+from verinet.io import OperatorOutcome, inspect_onnx, read_network
+from verinet.io.network_file import is_nnet
 from verinet.solve import backends
 
 __all__ = ["doctor", "inspect_file", "warm_up"]
@@ -17,8 +18,8 @@ LIBRARIES = ("numpy", "scipy", "networkx", "numba", "onnx", "onnxruntime", "scik
 
 
 def inspect_file(path: Path) -> Exit:
-    """Print every operator of a network file: supported, folded, or refused and why."""
-    reports = inspect_onnx(path)
+    """Print every operator of a network file: supported, folded, or refused and why. NNet files have none to refuse."""
+    reports = () if is_nnet(path) else inspect_onnx(path)
     width = max((len(r.node) for r in reports), default=4)
     for report in reports:
         detail = f"  {report.detail}" if report.detail else ""
@@ -27,10 +28,11 @@ def inspect_file(path: Path) -> Exit:
     if refused:
         result(f"refused: {len(refused)} of {len(reports)} operators")
         return Exit.BAD_INPUT
-    network = read_onnx(path)
+    network = read_network(path)
+    checked = "" if is_nnet(path) else "; agrees with onnxruntime at random points"
     result(
         f"{network.size_in} inputs, {network.size_out} outputs, {len(network.nodes)} nodes, "
-        f"{network.neurons} piecewise-linear neurons; agrees with onnxruntime at random points"
+        f"{network.neurons} piecewise-linear neurons{checked}"
     )
     for note in network.notes:
         result(f"note: {note}")
@@ -57,7 +59,10 @@ def doctor() -> Exit:
         limits = available.limits
         cap = ""
         if limits.variables != float("inf"):
-            cap = f", at most {limits.variables:.0f} variables and {limits.rows:.0f} rows"
+            cap = (
+                f", at most {limits.variables:.0f} variables, {limits.variables_with_products:.0f} where any are "
+                f"multiplied, and {limits.rows:.0f} rows"
+            )
         reason = f" ({available.reason})" if available.reason and not cap else ""
         result(f"  solver {backend.name:<7} {backend.version() or '-':<10} {state}{cap}{reason}")
     missing = [engine for engine in KERNEL_USERS if not are_kernels_ready(engine)]

@@ -12,9 +12,9 @@ from typing import TypeVar
 from verinet.cli.asking import Prices, read_expression, read_point, read_prices
 from verinet.cli.exits import Exit
 from verinet.cli.output import progress, result
-from verinet.cli.questions import QuestionFile, Subject, read_questions
+from verinet.cli.questions import QuestionFile, Subject, only_network, read_questions
 from verinet.errors import InputError
-from verinet.io import write_atomically
+from verinet.io import NamedPath, write_atomically
 from verinet.io.names import quoted
 from verinet.model import (
     LinearExpression,
@@ -61,7 +61,8 @@ class OptimiseRequest:
 
     Parameters
     ----------
-    property_file, network : Path
+    property_file : Path
+    networks : tuple of NamedPath
     goal : Goal
     options : OptimiseOptions
     only : str or None
@@ -78,7 +79,7 @@ class OptimiseRequest:
     """
 
     property_file: Path
-    network: Path
+    networks: tuple[NamedPath, ...]
     goal: Goal
     options: OptimiseOptions
     only: str | None = None
@@ -131,7 +132,7 @@ def chosen(option: str, value: str, kind: type[Choice]) -> Choice:
 
 def optimise_file(request: OptimiseRequest) -> Exit:
     """Answer the questions of a property file and print the results."""
-    file = read_questions(request.property_file, request.network, request.only)
+    file = read_questions(request.property_file, request.networks, request.only)
     with progress(request.quiet) as report:
         answers = list(GOALS[request.goal](request, file, _Asking(request.options, report)))
     if request.json_file is not None:
@@ -294,7 +295,7 @@ def _records(request: OptimiseRequest, file: QuestionFile, answers: Sequence[_An
     # Schemas take a while to import; a question without a record should not wait for them.
     from verinet.audit import FileRecord, OptimumRecord
 
-    files = FileRecord.of(request.network), FileRecord.of(request.property_file)
+    files = FileRecord.of(only_network(request.networks)), FileRecord.of(request.property_file)
     records = [
         OptimumRecord.of((request.goal.value, a.name, a.quantity), a.optimum, _places(a, file), *files) for a in answers
     ]

@@ -5,15 +5,19 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 from verinet.errors import DataError
-from verinet.io import TrainingFile
+from verinet.io import FiltersSection, TrainingFile
 from verinet.model import Domain
 from verinet.program import Progress
 from verinet.train import (
+    AnySpecification,
     AnyWidthSpecification,
     Budget,
+    Convolutional,
+    ConvolutionalSpecification,
     Loss,
     Objective,
     PointCondition,
+    Pooling,
     Skip,
     Specification,
     TrainOptions,
@@ -22,7 +26,7 @@ from verinet.train import (
     UniversalMonotone,
 )
 
-__all__ = ["options_of", "specification_of"]
+__all__ = ["objective_of", "options_of", "specification_of"]
 
 DIRECTIONS: Mapping[str, int] = {"increasing": 1, "decreasing": -1}
 MOST_FEATURES = 2
@@ -32,7 +36,7 @@ GAPS: Mapping[str, float] = {"any-width": 1e-3, "milp": 1e-4}
 """Relative gaps at which a network counts as optimal, unless the file says otherwise."""
 
 
-def specification_of(file: TrainingFile, names: Sequence[str]) -> Specification | AnyWidthSpecification:
+def specification_of(file: TrainingFile, names: Sequence[str]) -> AnySpecification:
     """Return what is to be trained on features of some names.
 
     Parameters
@@ -51,9 +55,23 @@ def specification_of(file: TrainingFile, names: Sequence[str]) -> Specification 
     monotone = _monotone(file, names)
     if file.chosen_method == "milp":
         return _milp(file, monotone)
+    if file.filters is None:
+        return _any_width(file, names, monotone, len(names))
+    layer = _layer(file.filters)
+    return ConvolutionalSpecification.of(layer, _any_width(file, names, monotone, layer.coordinates))
+
+
+def _layer(section: FiltersSection) -> Convolutional:
+    pooling = Pooling(section.pooling)
+    return Convolutional(section.image_shape, section.kernel, section.stride, pooling, section.grid)
+
+
+def _any_width(
+    file: TrainingFile, names: Sequence[str], monotone: Mapping[int, int], features: int
+) -> AnyWidthSpecification:
     return AnyWidthSpecification(
-        _objective(file),
-        _most_features(file, len(names)),
+        objective_of(file),
+        _most_features(file, features),
         _skip(file),
         file.objective.skip_penalty,
         Budget(file.budget.nonzeros, file.budget.units, file.budget.features),
@@ -117,7 +135,7 @@ def _milp(file: TrainingFile, monotone: Mapping[int, int]) -> Specification:
         model.negative_units if model.negative_units is not None else units,
         skip=_skip(file) is Skip.PENALISED,
         weight_bound=model.weight_bound,
-        objective=_objective(file),
+        objective=objective_of(file),
         budget=Budget(
             file.budget.nonzeros, file.budget.units if file.budget.units is not None else units, file.budget.features
         ),
@@ -132,7 +150,8 @@ def _skip(file: TrainingFile) -> Skip:
     return Skip(skip)
 
 
-def _objective(file: TrainingFile) -> Objective:
+def objective_of(file: TrainingFile) -> Objective:
+    """Return loss and penalties."""
     section = file.objective
     return Objective(
         Loss(section.loss),

@@ -1,26 +1,29 @@
 """``verinet verify``: a property file and a network file, to verdicts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from verinet.cli.declared import DeclaredQuestion, read_declared
 from verinet.cli.exits import Exit
 from verinet.cli.output import Reporter, progress, result
+from verinet.cli.questions import is_vnnlib, main_network, only_network, unknown_kind
 from verinet.errors import InputError, PropertyError
 from verinet.io import (
-    Replayer,
+    NamedPath,
+    VnnlibQuery,
     format_assignment,
-    read_onnx,
+    read_network,
     read_property_file,
     read_vnnlib,
+    replay_of,
     write_atomically,
 )
-from verinet.model import Network, PropertySet, describe
+from verinet.model import Network, PropertySet, Query, describe
 from verinet.verify import (
     Answer,
     Interrupted,
@@ -42,7 +45,7 @@ __all__ = [
     "judge_all",
     "records_of",
     "records_text",
-    "replay_of",
+    "replay_on",
     "verdict_lines",
     "verify_file",
 ]
@@ -62,17 +65,21 @@ class VerifyRequest:
 
     Parameters
     ----------
-    property_file, network : Path
+    property_file : Path
+    networks : tuple of NamedPath
     options : VerifyOptions
     json_file, counterexample_file : Path or None
+    serialised : Path or None
+        Folder for an assignment in the standard's serialised form.
     quiet : bool
     """
 
     property_file: Path
-    network: Path
+    networks: tuple[NamedPath, ...]
     options: VerifyOptions
     json_file: Path | None = None
     counterexample_file: Path | None = None
+    serialised: Path | None = None
     quiet: bool = False
 
 
@@ -87,63 +94,95 @@ class Judged:
 
 def verify_file(request: VerifyRequest) -> Exit:
     """Answer a property file and print the result."""
-    if _is_vnnlib(request.property_file):
+    if is_vnnlib(request.property_file):
         return _verify_vnnlib(request)
+    if request.serialised is not None:
+        raise InputError("--serialise-assignments is for VNN-LIB 2 files; use --counterexample for others")
     if request.property_file.suffix == ".toml":
         return _verify_toml(request)
-    raise InputError(
-        f"a property file ends in .vnnlib, .vnnlib.gz or .toml, found {request.property_file.name!r}; rename it"
-    )
+    raise unknown_kind(request.property_file)
 
 
-def _is_vnnlib(path: Path) -> bool:
-    return path.suffix == ".vnnlib" or path.suffixes[-2:] == [".vnnlib", ".gz"]
+@dataclass(frozen=True, eq=False)
+class _OldQuestion:
+    """A VNN-LIB 1 property with its network file; it has the methods of `DeclaredQuestion`."""
+
+    query: Query
+    replay: Replay | None
+
+    def judge(self, options: VerifyOptions) -> Verdict:
+        return verify_query(self.query.network, self.query, replace(options, replay=self.replay))
+
+    def assignment(self, verdict: Verdict) -> str:
+        if verdict.witness is None:
+            return ""
+        point = verdict.witness.points[0]
+        return format_assignment(point.inputs, point.outputs)
+
+    def serialise(self, verdict: Verdict, folder: Path) -> None:
+        raise InputError("--serialise-assignments is for VNN-LIB 2 files; use --counterexample for others")
+
+
+_VnnlibQuestion = _OldQuestion | DeclaredQuestion
+
+
+def _read_vnnlib(request: VerifyRequest) -> _VnnlibQuestion:
+    prop = read_vnnlib(request.property_file)
+    if isinstance(prop, VnnlibQuery):
+        return read_declared(prop, request.networks)
+    if request.serialised is not None:
+        raise InputError("--serialise-assignments is for VNN-LIB 2 files; use --counterexample for others")
+    path = only_network(request.networks)
+    return _OldQuestion(prop.query(read_network(path)), replay_on(path))
 
 
 def _verify_vnnlib(request: VerifyRequest) -> Exit:
     """Print ``sat`` with the assignment, ``unsat``, ``unknown`` or ``timed-out``; also when interrupted."""
-    prop = read_vnnlib(request.property_file)
-    network = read_onnx(request.network)
+    if request.json_file is not None:
+        # A record names one network; say so before the search and not after it.
+        only_network(request.networks)
+    question = _read_vnnlib(request)
     with progress(request.quiet) as report:
         try:
-            verdict = verify_query(network, prop.query(network), _options(request, report))
+            verdict = question.judge(_options(request, report))
         except Interrupted as stop:
-            _answer_vnnlib(request, report, stop.verdict)
+            _answer_vnnlib(request, question, report, stop.verdict)
             raise
-        _answer_vnnlib(request, report, verdict)
+        _answer_vnnlib(request, question, report, verdict)
     return Exit.DONE
 
 
-def _answer_vnnlib(request: VerifyRequest, report: Reporter, verdict: Verdict) -> None:
+def _answer_vnnlib(request: VerifyRequest, question: _VnnlibQuestion, report: Reporter, verdict: Verdict) -> None:
     word = "timed-out" if verdict.timed_out else VNNLIB_ANSWERS[verdict.answer]
-    assignment = _assignment(verdict)
+    assignment = question.assignment(verdict)
     # Files first: once a verdict is printed, everything that belongs to it is there.
-    _write_records(request, [Judged(request.property_file.name, "no input satisfies the file's assertions", verdict)])
+    if request.json_file is not None:
+        _write_records(
+            request, [Judged(request.property_file.name, "no input satisfies the file's assertions", verdict)]
+        )
     if request.counterexample_file is not None and assignment:
         write_atomically(request.counterexample_file, assignment + "\n")
+    if request.serialised is not None:
+        question.serialise(verdict, request.serialised)
     report.clear()
     result(word)
-    if assignment:
+    if assignment and request.serialised is None:
         result(assignment)
     if verdict.reason:
         report.notice(verdict.reason)
 
 
-def _assignment(verdict: Verdict) -> str:
-    if verdict.witness is None:
-        return ""
-    point = verdict.witness.points[0]
-    return format_assignment(point.inputs, point.outputs)
-
-
 def _verify_toml(request: VerifyRequest) -> Exit:
     """Print one line a property, and the counterexamples of those that are violated; also when interrupted."""
     properties = read_property_file(request.property_file)
-    network = read_onnx(request.network)
+    path, references = main_network(request.networks)
+    network = read_network(path)
     judged: list[Judged] = []
     with progress(request.quiet) as report:
         try:
-            judged.extend(_judge_each(network, properties, _options(request, report)))
+            others = {name: read_network(other) for name, other in references.items()}
+            options = replace(_options(request, report), replay=replay_on(path))
+            judged.extend(_judge_each(network, properties, options, others))
         except Interrupted as stop:
             prop = properties.properties[len(judged)]
             judged.append(Judged(prop.name, describe(prop, properties), stop.verdict))
@@ -163,31 +202,32 @@ def _answer_toml(request: VerifyRequest, judged: Sequence[Judged], properties: P
 
 def judge_all(network: Network, properties: PropertySet, options: VerifyOptions) -> list[Judged]:
     """Verify every property of a set, each within the time limit."""
-    return list(_judge_each(network, properties, options))
+    return list(_judge_each(network, properties, options, {}))
 
 
-def _judge_each(network: Network, properties: PropertySet, options: VerifyOptions) -> Iterator[Judged]:
-    named = len(properties.outputs)
+def _judge_each(
+    network: Network, properties: PropertySet, options: VerifyOptions, references: Mapping[str, Network]
+) -> Iterator[Judged]:
+    named, domain = len(properties.outputs), properties.domain
     if named and named != network.size_out:
         raise PropertyError(f"the network has {network.size_out} outputs, but the property file names {named}")
     for prop in properties.properties:
-        yield Judged(prop.name, describe(prop, properties), verify_property(network, properties.domain, prop, options))
+        verdict = verify_property(network, domain, prop, options, references)
+        yield Judged(prop.name, describe(prop, properties), verdict)
         # Reading the files was part of the first one's time.
         options = replace(options, started=None)
 
 
 def _options(request: VerifyRequest, report: Reporter) -> VerifyOptions:
-    return replace(request.options, replay=replay_of(request.network), on_progress=report, on_notice=report.notice)
+    return replace(request.options, on_progress=report, on_notice=report.notice)
 
 
-def replay_of(path: Path) -> Replay:
-    """Return what runs a network file at an input; the runtime starts when first needed."""
-
-    @cache
-    def runtime() -> Replayer:
-        return Replayer(path)
-
-    return lambda inputs: np.asarray(runtime()([float(v) for v in inputs]), dtype=np.float64)
+def replay_on(path: Path) -> Replay | None:
+    """Return what runs a network file at an input; the runtime starts when first needed. None for NNet files."""
+    runtime = replay_of(path)
+    if runtime is None:
+        return None
+    return lambda inputs: np.asarray(runtime([float(v) for v in inputs]), dtype=np.float64)
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> Exit:
@@ -224,21 +264,25 @@ def _assignments(names: Sequence[str], values: Sequence[Fraction]) -> str:
 def _write_records(request: VerifyRequest, judged: Sequence[Judged]) -> None:
     if request.json_file is None and request.counterexample_file is None:
         return
-    records = records_of(judged, request.network, request.property_file)
+    path, references = main_network(request.networks)
+    records = records_of(judged, path, request.property_file, references)
     if request.json_file is not None:
         write_atomically(request.json_file, records_text(records))
     violated = [record for record in records if record.counterexample is not None]
-    if request.counterexample_file is not None and violated and not _is_vnnlib(request.property_file):
+    if request.counterexample_file is not None and violated and not is_vnnlib(request.property_file):
         write_atomically(request.counterexample_file, records_text(violated))
 
 
-def records_of(judged: Sequence[Judged], network: Path, property_file: Path) -> "list[VerdictRecord]":
+def records_of(
+    judged: Sequence[Judged], network: Path, property_file: Path, references: Mapping[str, Path] | None = None
+) -> "list[VerdictRecord]":
     """Record verdicts together with the hashes of what they are about."""
     # Schemas take a while to import; a question without a record should not wait for them.
     from verinet.audit import FileRecord, VerdictRecord
 
     files = FileRecord.of(network), FileRecord.of(property_file)
-    return [VerdictRecord.of(item.name, item.sentence, item.verdict, *files) for item in judged]
+    others = {name: FileRecord.of(path) for name, path in (references or {}).items()}
+    return [VerdictRecord.of(item.name, item.sentence, item.verdict, *files, others) for item in judged]
 
 
 def records_text(records: "Sequence[VerdictRecord]") -> str:

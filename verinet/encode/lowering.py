@@ -1,17 +1,21 @@
 """Semantic constraints as linear rows and binaries.
 
 Each lowering takes expressions and bounds, folds what bounds decide, and adds binaries for the rest. It also says how
-to extend a point of the semantic programme to the new variables, so that a known solution can start a solver.
+to extend a point of the semantic programme to the new variables, so that a known solution can start a solver. A product
+of two continuous expressions has no linear form: it stays, for solvers that branch on continuous variables.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from verinet.errors import UnsupportedModelError
-from verinet.numeric import FloatArray
+from verinet.numeric import FloatArray, IntArray
 from verinet.program import (
+    Bilinear,
     Expressions,
     Indicator,
     Maximum,
@@ -21,13 +25,24 @@ from verinet.program import (
     Rows,
 )
 
-__all__ = ["Completion", "Lowered", "lower_indicator", "lower_maximum", "lower_product", "lower_programme"]
+__all__ = [
+    "Completion",
+    "Lowered",
+    "keep_bilinear",
+    "lower_indicator",
+    "lower_maximum",
+    "lower_product",
+    "lower_programme",
+]
 
 SMALLEST_BIG_M = 1e-6
 """A positive big-M below this is raised to it: valid, and solvers would take a smaller one for zero."""
 
 SMALLEST_COEFFICIENT = 1e-9
 """Relative to its row's largest: what is smaller is moved into the row's sides, at its worst over the bounds."""
+
+MOST_VALUES = 8
+"""Weights of up to so many values get a binary for each in their products."""
 
 Completion = Callable[[FloatArray], FloatArray]
 """Computes the new variables' values from a point of all earlier variables."""
@@ -157,10 +172,12 @@ def lower_maximum(builder: ProgrammeBuilder, constraint: Maximum) -> Completion:
 
 
 def lower_product(builder: ProgrammeBuilder, constraint: Product) -> Completion:
-    """Add ``y = w a`` for an integer w by its bits.
+    """Add ``y = w a`` for an integer w by binaries that all products of one weight share.
 
-    ``w = w_min + sum_t 2^t b_t`` and, for each bit, the product p = b a with ``L <= a <= U``:
-    ``L b <= p <= U b`` and ``a - U (1 - b) <= p <= a - L (1 - b)``; exact for binary b.
+    A weight of few values gets a binary for each value but one, and its products the convex hull: with r the value
+    without a binary, ``w = r + sum_v (v - r) d_v``, ``y = r a + sum_v (v - r) p_v`` and, for ``L <= a <= U``,
+    ``L d_v <= p_v <= U d_v`` and ``L (1 - sum d) <= a - sum_v p_v <= U (1 - sum d)``. A weight of many values gets its
+    bits, ``w = w_min + sum_t 2^t b_t``, and each bit the hull of its own product.
 
     Parameters
     ----------
@@ -175,38 +192,144 @@ def lower_product(builder: ProgrammeBuilder, constraint: Product) -> Completion:
 
     References
     ----------
-    Glover, Improved linear integer programming formulations of nonlinear integer problems, 1975.
+    Glover, Improved linear integer programming formulations of nonlinear integer problems, 1975; for several values
+    the disjunctive hull (Balas 1998).
     """
     low, high = _tightest(builder, constraint.activations, constraint.lower, constraint.upper)
-    smallest, largest = builder.bounds(constraint.weights)
+    distinct, of = np.unique(constraint.weights, return_inverse=True)
+    smallest, largest = builder.bounds(distinct)
     if not all(np.isfinite(v).all() for v in (low, high, smallest, largest)):
         raise UnsupportedModelError("a product needs finite bounds of its weight and its activation")
-    low, high = -_big_m(-low), _big_m(high)
     smallest, largest = np.ceil(smallest), np.floor(largest)
-    activation = constraint.activations
-    weight, result = Expressions.variables(constraint.weights), Expressions.variables(constraint.results)
-    bits = int(np.max(largest - smallest, initial=0)).bit_length()
-    encoded_weight, encoded_result = Expressions.constants(smallest), activation.scaled(smallest)
+    few = largest - smallest < MOST_VALUES
+    completions = [
+        lower(builder, distinct, smallest, largest, _ProductPart(constraint, of, rows, -_big_m(-low), _big_m(high)))
+        for lower, rows in ((_lower_by_values, np.flatnonzero(few[of])), (_lower_by_bits, np.flatnonzero(~few[of])))
+        if len(rows)
+    ]
+    return lambda point: np.concatenate([np.zeros(0), *(complete(point) for complete in completions)])
+
+
+@dataclass(frozen=True, eq=False)
+class _ProductPart:
+    """Some products of a constraint: those of `rows`; `of` says which distinct weight each has."""
+
+    constraint: Product
+    of: IntArray
+    rows: IntArray
+    low: FloatArray
+    high: FloatArray
+
+    @property
+    def weight(self) -> IntArray:
+        return self.of[self.rows]
+
+    def bounds(self, chosen: IntArray) -> tuple[FloatArray, FloatArray]:
+        return self.low[self.rows[chosen]], self.high[self.rows[chosen]]
+
+    def activations(self, chosen: IntArray) -> Expressions:
+        return self.constraint.activations[self.rows[chosen]]
+
+    def results(self) -> Expressions:
+        return Expressions.variables(self.constraint.results[self.rows])
+
+
+def _lower_by_values(
+    builder: ProgrammeBuilder, distinct: IntArray, smallest: FloatArray, largest: FloatArray, part: _ProductPart
+) -> Completion:
+    """Add products of weights of few values, a binary for each value but the one that is nearest to zero."""
+    count = len(part.rows)
+    used = np.unique(part.weight)
+    rest = np.clip(0.0, smallest, largest)
+    lowest, highest = int(smallest[used].min()), int(largest[used].max())
+    weights = Expressions.variables(distinct[used]).shifted(-rest[used])
+    share = Expressions.constants(np.zeros(len(used)))
+    total = part.activations(np.arange(count)).scaled(rest[part.weight])
+    inside = Expressions.constants(np.zeros(count))
+    writers: list[Completion] = []
+    for value in range(lowest, highest + 1):
+        own = used[(smallest[used] <= value) & (value <= largest[used]) & (rest[used] != value)]
+        if not len(own):
+            continue
+        binaries = np.full(len(distinct), -1)
+        binaries[own] = builder.binaries(f"value{value}", len(own))
+        chosen = np.flatnonzero(binaries[part.weight] >= 0)
+        low, high = part.bounds(chosen)
+        results = builder.variables(f"part{value}", np.minimum(low, 0.0), np.maximum(high, 0.0))
+        on = Expressions.variables(binaries[part.weight[chosen]])
+        parts = Expressions.variables(results)
+        builder.rows((parts - on.scaled(high))[np.flatnonzero(high != 0)], upper=0.0)
+        builder.rows((parts - on.scaled(low))[np.flatnonzero(low != 0)], lower=0.0)
+        placed = _placing(chosen, count)
+        total = total + parts.scaled(value - rest[part.weight[chosen]]).linear(placed)
+        inside = inside + parts.linear(placed)
+        where = _placing(np.searchsorted(used, own), len(used))
+        steps = Expressions.variables(binaries[own])
+        weights = weights - steps.scaled(value - rest[own]).linear(where)
+        share = share + steps.linear(where)
+        writers.append(_value_writer(part, distinct[own], value, chosen))
+    several = np.flatnonzero(np.diff(share.matrix.indptr) > 1)
+    builder.rows(weights, 0.0, 0.0)
+    builder.rows(share[several], upper=1.0)
+    builder.rows(part.results() - total, 0.0, 0.0)
+    free = np.flatnonzero(np.diff(inside.matrix.indptr) > 0)
+    low, high = part.bounds(free)
+    shares = share[np.searchsorted(used, part.weight[free])]
+    outside = part.activations(free) - inside[free]
+    builder.rows(outside + shares.scaled(low), lower=low)
+    builder.rows(outside + shares.scaled(high), upper=high)
+    return lambda point: np.concatenate([np.zeros(0), *(write(point) for write in writers)])
+
+
+def _placing(rows: IntArray, size: int) -> Any:
+    """Return the matrix that puts entries at places of a longer vector."""
+    return sp.csr_array((np.ones(len(rows)), (rows, np.arange(len(rows)))), shape=(size, len(rows)))
+
+
+def _value_writer(part: _ProductPart, weights: IntArray, value: int, chosen: IntArray) -> Completion:
+    def write(point: FloatArray) -> FloatArray:
+        on = (np.round(point[part.constraint.weights[part.rows[chosen]]]) == value).astype(np.float64)
+        binaries = (np.round(point[weights]) == value).astype(np.float64)
+        return np.concatenate([binaries, on * part.activations(chosen).value(point)])
+
+    return write
+
+
+def _lower_by_bits(
+    builder: ProgrammeBuilder, distinct: IntArray, smallest: FloatArray, largest: FloatArray, part: _ProductPart
+) -> Completion:
+    """Add products of weights of many values, a binary for each bit."""
+    every = np.arange(len(part.rows))
+    used = np.unique(part.weight)
+    low, high = part.bounds(every)
+    activation, result = part.activations(every), part.results()
+    bits = int(np.max(largest[used] - smallest[used])).bit_length()
+    place = np.searchsorted(used, part.weight)
+    encoded_weight, encoded_result = (
+        Expressions.constants(smallest[used]),
+        activation.scaled(smallest[part.weight]),
+    )
     for t in range(bits):
-        bit = Expressions.variables(builder.binaries(f"bit{t}", len(low)))
-        part = Expressions.variables(builder.variables(f"part{t}", low, high))
-        builder.rows(part - bit.scaled(high), upper=0.0)
-        builder.rows(part - bit.scaled(low), lower=0.0)
-        builder.rows(part - activation - bit.scaled(low), upper=-low)
-        builder.rows(part - activation - bit.scaled(high), lower=-high)
-        encoded_weight = encoded_weight + bit.scaled(2.0**t)
-        encoded_result = encoded_result + part.scaled(2.0**t)
-    builder.rows(weight - encoded_weight, 0.0, 0.0)
+        shared = Expressions.variables(builder.binaries(f"bit{t}", len(used)))
+        bit = shared[place]
+        piece = Expressions.variables(builder.variables(f"part{t}", np.minimum(low, 0.0), np.maximum(high, 0.0)))
+        builder.rows(piece - bit.scaled(high), upper=0.0)
+        builder.rows(piece - bit.scaled(low), lower=0.0)
+        builder.rows(piece - activation - bit.scaled(low), upper=-low)
+        builder.rows(piece - activation - bit.scaled(high), lower=-high)
+        encoded_weight = encoded_weight + shared.scaled(2.0**t)
+        encoded_result = encoded_result + piece.scaled(2.0**t)
+    builder.rows(Expressions.variables(distinct[used]) - encoded_weight, 0.0, 0.0)
     builder.rows(result - encoded_result, 0.0, 0.0)
 
     def complete(point: FloatArray) -> FloatArray:
-        rest = np.round(point[constraint.weights] - smallest).astype(np.int64)
+        rest = np.round(point[distinct[used]] - smallest[used]).astype(np.int64)
         values = activation.value(point)
         columns = []
         for t in range(bits):
             on = ((rest >> t) & 1).astype(np.float64)
-            columns += [on, on * values]
-        return np.concatenate(columns) if columns else np.zeros(0)
+            columns += [on, on[place] * values]
+        return np.concatenate(columns)
 
     return complete
 
@@ -237,16 +360,35 @@ def lower_indicator(builder: ProgrammeBuilder, constraint: Indicator) -> Complet
     return lambda point: np.zeros(0)
 
 
+def keep_bilinear(builder: ProgrammeBuilder, constraint: Bilinear) -> Completion:
+    """Leave a product of continuous expressions as it stands.
+
+    Parameters
+    ----------
+    builder : ProgrammeBuilder
+        Receives the constraint.
+    constraint : Bilinear
+
+    Returns
+    -------
+    callable
+        There are no new variables to compute.
+    """
+    builder.semantic(constraint)
+    return lambda point: np.zeros(0)
+
+
 LOWERINGS: Mapping[type, Callable[..., Completion]] = {
     Maximum: lower_maximum,
     Product: lower_product,
     Indicator: lower_indicator,
+    Bilinear: keep_bilinear,
 }
-"""How each semantic constraint becomes linear rows."""
+"""How each semantic constraint becomes linear rows, where it can."""
 
 
 def lower_programme(programme: Programme) -> Lowered:
-    """Turn every semantic constraint into linear rows and binaries.
+    """Turn every semantic constraint except `Bilinear` into linear rows and binaries.
 
     Parameters
     ----------

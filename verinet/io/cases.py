@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, product
 
-from verinet.errors import PropertyError
+from verinet.errors import EmptyDomainError, PropertyError
 from verinet.io.decimals import approximate, checked
 from verinet.model import Atom, Conjunction, Domain, LinearExpression, Region, Side, Symbol
 
@@ -172,7 +172,14 @@ def _limited(work: int) -> int:
     return work
 
 
-def regions(form: Form, size: int) -> tuple[Region, ...]:
+def regions(
+    form: Form,
+    names: Sequence[str],
+    *,
+    implied: bool = True,
+    reach: Fraction | None = None,
+    tolerance: Fraction = Fraction(0),
+) -> tuple[Region, ...]:
     """Return one region for each different input part, in the order in which they first appear.
 
     Bounds of single inputs become the box. A strict bound is kept as a condition beside the closed box, unless another
@@ -181,8 +188,14 @@ def regions(form: Form, size: int) -> tuple[Region, ...]:
     Parameters
     ----------
     form : Form
-    size : int
-        Number of inputs.
+    names : sequence of str
+        What to call each input in a sentence.
+    implied : bool
+        Whether a bound that is missing may follow from conditions and the bounds of other inputs.
+    reach : Fraction or None
+        If given, inputs without a bound go as far as this: the regions then hold a part of what the form describes.
+    tolerance : Fraction
+        Relative distance up to which bounds that cross are refused, for what rounding might make of them.
 
     Returns
     -------
@@ -190,19 +203,26 @@ def regions(form: Form, size: int) -> tuple[Region, ...]:
 
     Raises
     ------
+    EmptyDomainError
+        If no case has an input.
     PropertyError
-        If an input has no lower or no upper bound in some case, or no case has an input.
+        If an input has no lower or no upper bound in some case, and other inputs' bounds imply none.
     """
+    size = len(names)
     found: dict[_Key, tuple[Domain, dict[Conjunction, None]]] = {}
     empty = ""
     for case in form.cases:
         lower, upper = _tightest(case.inputs, size)
-        clash = _clash(lower, upper)
+        if implied:
+            _imply_missing(lower, upper, case.inputs)
+        if reach is not None:
+            _cap(lower, upper, reach)
+        clash = _clash(lower, upper, names, tolerance)
         if clash:
             empty = empty or clash
             continue
-        bounds = [_required(bound, i, "lower") for i, bound in enumerate(lower)]
-        bounds += [_required(bound, i, "upper") for i, bound in enumerate(upper)]
+        bounds = [_required(bound, name, "lower") for name, bound in zip(names, lower, strict=True)]
+        bounds += [_required(bound, name, "upper") for name, bound in zip(names, upper, strict=True)]
         conditions = _conditions(case, bounds)
         # Pairs of integers are cheaper to hash than fractions are.
         key = (tuple(bound.value.as_integer_ratio() for bound in bounds), conditions)
@@ -211,7 +231,7 @@ def regions(form: Form, size: int) -> tuple[Region, ...]:
             found[key] = Domain(values[:size], values[size:], conditions=conditions), {}
         found[key][1].update(dict.fromkeys(case.unsafe))
     if not found:
-        raise PropertyError(empty or "the assertions contradict each other whatever the inputs are; correct them")
+        raise EmptyDomainError(empty or "the assertions contradict each other whatever the inputs are; correct them")
     return tuple(Region(domain, tuple(unsafe)) for domain, unsafe in found.values())
 
 
@@ -229,17 +249,68 @@ def _tightest(inputs: Iterable[Bound | Atom], size: int) -> tuple[list[Bound | N
     return lower, upper
 
 
-def _clash(lower: list[Bound | None], upper: list[Bound | None]) -> str:
+def _cap(lower: list[Bound | None], upper: list[Bound | None], reach: Fraction) -> None:
+    """Give inputs without a bound one at a distance of `reach` from zero, or from their other bound."""
+    for i, (low, high) in enumerate(zip(lower, upper, strict=True)):
+        if low is None:
+            lower[i] = Bound(i, False, min(-reach, high.value - reach) if high is not None else -reach, strict=False)
+        if high is None:
+            upper[i] = Bound(i, True, max(reach, low.value + reach) if low is not None else reach, strict=False)
+
+
+def _imply_missing(lower: list[Bound | None], upper: list[Bound | None], inputs: Iterable[Bound | Atom]) -> None:
+    """Fill in bounds that follow from linear conditions, as ``x <= y`` and ``y <= 1`` give one for x.
+
+    A bound found so is a consequence of the case and adds nothing to it; it is never strict, since the condition says
+    that already.
+    """
+    conditions = [atom for atom in inputs if isinstance(atom, Atom)]
+    progress = bool(conditions) and (None in lower or None in upper)
+    while progress:
+        progress = False
+        for atom in conditions:
+            for symbol, coefficient in atom.expression.terms:
+                side = upper if coefficient > 0 else lower
+                if side[symbol.index] is None:
+                    value = _implied(atom, symbol, lower, upper)
+                    if value is not None:
+                        side[symbol.index] = Bound(symbol.index, coefficient > 0, value, strict=False)
+                        progress = True
+
+
+def _implied(atom: Atom, symbol: Symbol, lower: list[Bound | None], upper: list[Bound | None]) -> Fraction | None:
+    """Return the bound of one symbol that a condition gives, if the others have the bounds that this takes."""
+    total, own = atom.expression.constant, Fraction(0)
+    for other, coefficient in atom.expression.terms:
+        if other == symbol:
+            own = coefficient
+            continue
+        bound = (lower if coefficient > 0 else upper)[other.index]
+        if bound is None:
+            return None
+        total = checked(total + coefficient * bound.value)
+    return checked(-total / own)
+
+
+def _clash(lower: list[Bound | None], upper: list[Bound | None], names: Sequence[str], tolerance: Fraction) -> str:
     """Say which input's bounds leave it no value; empty if there is none."""
-    for low, high in zip(lower, upper, strict=True):
+    narrow = ""
+    for name, low, high in zip(names, lower, upper, strict=True):
         if low is None or high is None:
             continue
         strict = low.strict or high.strict
-        if low.value > high.value or (strict and low.value == high.value):
+        if 0 < low.value - high.value <= tolerance * (abs(low.value) + abs(high.value)):
+            narrow = name
+        elif low.value > high.value or (strict and low.value == high.value):
             return (
-                f"the input box is empty: X_{low.index} has lower bound {approximate(low.value)} and upper bound "
+                f"the input box is empty: {name} has lower bound {approximate(low.value)} and upper bound "
                 f"{approximate(high.value)}{' with a strict inequality' if strict else ''}; check its assertions"
             )
+    if narrow:
+        raise PropertyError(
+            f"input {narrow} has a lower bound so little above its upper bound that a float type may not tell them "
+            "apart; correct its assertions, or declare every variable real"
+        )
     return ""
 
 
@@ -249,11 +320,11 @@ def _conditions(case: Case, bounds: Iterable[Bound]) -> tuple[Atom, ...]:
     return tuple(dict.fromkeys(conditions))
 
 
-def _required(bound: Bound | None, index: int, direction: str) -> Bound:
+def _required(bound: Bound | None, name: str, direction: str) -> Bound:
     if bound is None:
         relation = ">=" if direction == "lower" else "<="
         raise PropertyError(
-            f"input X_{index} has no {direction} bound in at least one case, and unbounded inputs are not supported; "
-            f"add an assertion ({relation} X_{index} ...)"
+            f"input {name} has no {direction} bound in at least one case, and unbounded inputs are not supported; "
+            f"add an assertion ({relation} {name} ...)"
         )
     return bound

@@ -203,8 +203,9 @@ class _Reader:
         match node:
             case ast.Constant(str(name)):
                 return name
-            case ast.Name():
-                # Python changes some characters of names to equivalent ones; the text has what the file says.
+            case ast.Name() | ast.Attribute(ast.Name()):
+                # The latter is the input of a copy: a.income. Python changes some characters of names to equivalent
+                # ones; the text has what the file says.
                 return self._source(node)
         return None
 

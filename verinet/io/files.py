@@ -1,12 +1,18 @@
 """Reading and writing whole files: one clear sentence when a file is missing, and no half-written file ever."""
 
+import gzip
+import io
 import os
 import tempfile
+import zlib
 from pathlib import Path
 
-from verinet.errors import MissingFileError
+from verinet.errors import FileFormatError, MissingFileError
 
-__all__ = ["read_bytes", "write_atomically"]
+__all__ = ["decompressed", "read_bytes", "write_atomically"]
+
+MOST_BYTES = 1 << 30
+"""A compressed file that grows beyond this is refused; the largest published ones have about 100 MB."""
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -34,6 +40,34 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise MissingFileError(f"expected a file, found the folder {str(place)!r}; name a file in it") from None
     except (OSError, ValueError) as error:
         raise MissingFileError(f"the file {str(place)!r} cannot be read ({_reason(error)}); check its path") from None
+
+
+def decompressed(data: bytes, file: str) -> bytes:
+    """Return the contents of a file, unpacked if it is compressed by gzip.
+
+    Parameters
+    ----------
+    data : bytes
+    file : str
+        Its name.
+
+    Raises
+    ------
+    FileFormatError
+        If compressed data are damaged, or unpack to more than a gigabyte.
+    """
+    if not (file.endswith(".gz") or data.startswith(b"\x1f\x8b")):
+        return data
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+            content = stream.read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise FileFormatError(f"{file}: expected a gzip file, found damaged data ({error}); fetch it again") from None
+    if len(content) > MOST_BYTES:
+        raise FileFormatError(
+            f"{file}: expected at most {MOST_BYTES} bytes once decompressed, found more; split the file"
+        )
+    return content
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verinet.errors import FileFormatError
-from verinet.io.files import read_bytes
+from verinet.io.files import decompressed, read_bytes
 
 if TYPE_CHECKING:
     import onnx
@@ -174,7 +174,7 @@ def load_onnx(path: str | os.PathLike[str]) -> OnnxFile:
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it ships no types
 
-    content = read_bytes(path)
+    content = decompressed(read_bytes(path), os.fspath(path))
     place = Path(path)
     model = onnx.ModelProto()
     try:

@@ -17,7 +17,7 @@ from verinet.io.onnx_windows import Windows, read_windows
 from verinet.model import Convolution, Dense, LinearMap, Sparse
 from verinet.numeric import FloatArray
 
-__all__ = ["LINEAR", "Rule", "combine", "rounded"]
+__all__ = ["LINEAR", "ROUNDED_MAP", "Rule", "combine", "rounded"]
 
 Numbers = NDArray[Any]
 
@@ -25,10 +25,14 @@ Rule = Callable[[Call], Value]
 """From an operator and its arguments to its first result."""
 
 
+ROUNDED_MAP = "the rounded map is the network"
+"""How a note ends that speaks of coefficients rounded to float64, each within its last place."""
+
+
 def rounded(call: Call, exact: bool, what: str) -> None:
     """Leave a note where a rewrite is not exact."""
     if not exact:
-        call.builder.note(f"{call.operator} {call.name!r}: {what} rounded to float64; the rounded map is the network")
+        call.builder.note(f"{call.operator} {call.name!r}: {what} rounded to float64; {ROUNDED_MAP}")
 
 
 # Sums

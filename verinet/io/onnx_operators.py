@@ -14,7 +14,7 @@ from verinet.io.onnx_movement import MOVEMENTS, move
 from verinet.io.onnx_piecewise import PIECEWISE, stack
 from verinet.io.onnx_pools import POOLS
 
-__all__ = ["COMPUTATIONS", "STRUCTURAL", "SUPPORTED", "apply"]
+__all__ = ["COMPUTATIONS", "REAL_ONLY", "STRUCTURAL", "SUPPORTED", "apply"]
 
 ROUNDLESS = frozenset({"ConstantOfShape", "Equal", "Greater", "Less", "Range", "ScatterND", "Where"})
 """Operators on constants that never round, besides those on whole numbers."""
@@ -97,6 +97,11 @@ COMPUTATIONS: Mapping[str, Rule] = {**LINEAR, **PIECEWISE, **POOLS}
 
 SUPPORTED = frozenset({*MOVEMENTS, *STRUCTURAL, *COMPUTATIONS})
 """Names of the operators that can be read."""
+
+
+REAL_ONLY = frozenset({"BatchNormalization", "Cast", "Sum"})
+"""Operators that are read as exact maps whose coefficients do not bound the rounding of the file's own arithmetic: a
+batch normalisation subtracts before it scales, a cast rounds, and several constants of a sum are added up."""
 
 
 def apply(call: Call) -> tuple[Value, ...]:

@@ -74,14 +74,17 @@ class _Reading:
     unused: frozenset[int] = frozenset()
 
 
-def read_onnx(path: str | os.PathLike[str], *, check: bool = True) -> Network:
+def read_onnx(path: str | os.PathLike[str] | OnnxFile, *, check: bool = True, folded: bool = True) -> Network:
     """Read a network from an ONNX file.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like or OnnxFile
     check : bool
         Whether to compare the network with onnxruntime's evaluation of the file at random points.
+    folded : bool
+        Whether maps that follow each other become one where that is exact. Without it every operator of the file has
+        nodes of its own, which is what a bound on the file's rounding needs.
 
     Returns
     -------
@@ -102,13 +105,13 @@ def read_onnx(path: str | os.PathLike[str], *, check: bool = True) -> Network:
     The network is the real function of the stored numbers, without the rounding of the file's own float type. The
     comparison with onnxruntime guards against a misread operator; it proves nothing.
     """
-    file = load_onnx(path)
+    file = path if isinstance(path, OnnxFile) else load_onnx(path)
     reading = _interpret(file)
     if reading.refusals:
         first, *others = reading.refusals.values()
         more = f" (and {len(others)} more nodes: see `verinet inspect`)" if others else ""
         raise UnsupportedOperatorError(f"{file.path}: {first}{more}")
-    network = _network(reading)
+    network = _network(reading, folded)
     if check:
         from verinet.io.onnx_gate import check_against_runtime
 
@@ -251,11 +254,12 @@ def _step(reading: _Reading, position: int, used: frozenset[str]) -> None:
 # The network
 
 
-def _network(reading: _Reading) -> Network:
+def _network(reading: _Reading, folded: bool) -> Network:
     """Fold the nodes that were built, and give every output a node of its own, under its name where that is free."""
     outputs = _output_tensors(reading)
-    folded = fold(tuple(reading.builder.nodes.values()), [tensor.node for tensor in outputs.values()])
-    taken = {node.name for node in folded}
+    built = tuple(reading.builder.nodes.values())
+    kept = fold(built, [tensor.node for tensor in outputs.values()]) if folded else built
+    taken = {node.name for node in kept}
     new_names = {tensor.node: name for name, tensor in outputs.items() if name not in taken}
     shapes = {tensor.node: model_shape(tensor.shape) for tensor in outputs.values()}
     nodes = tuple(
@@ -265,7 +269,7 @@ def _network(reading: _Reading) -> Network:
             arguments=tuple(new_names.get(argument, argument) for argument in node.arguments),
             shape=shapes.get(node.name, node.shape),
         )
-        for node in folded
+        for node in kept
     )
     names = tuple(new_names.get(tensor.node, tensor.node) for tensor in outputs.values())
     return Network(nodes, names, tuple(reading.builder.notes))

@@ -1,8 +1,9 @@
 """Networks become ONNX files that hold the same numbers and that onnxruntime can run.
 
 A file is in single precision where every parameter is a float32, and in double precision otherwise. onnxruntime has no
-double kernel for convolutions, so those are then written as a gather of patches and a matrix product. Sparse maps are
-gathers, maxima are gathers with repeated members (a maximum does not mind) and a reduction.
+double kernel for convolutions, so those are then written as a gather of patches and a matrix product. Maxima and sums
+over windows that tile an image are pools: MaxPool, and ReduceSum, since an average would round. Other sparse maps are
+gathers, other maxima are gathers with repeated members (a maximum does not mind) and a reduction.
 """
 
 import os
@@ -17,6 +18,7 @@ from verinet.errors import InputError
 from verinet.io.files import write_atomically
 from verinet.io.onnx_assembly import OnnxAssembly
 from verinet.io.onnx_graph import is_identity
+from verinet.io.onnx_tiling import tiles_of
 from verinet.model import Affine, Convolution, Dense, Input, LinearMap, Maximum, Network, Node, Relu, Sparse
 from verinet.numeric import FloatArray, IntArray
 
@@ -131,11 +133,27 @@ def _write_maximum(assembly: OnnxAssembly, node: Node) -> str:
     op = node.op
     assert isinstance(op, Maximum)
     sizes = np.diff(op.offsets)
+    pooled = _max_pool(assembly, node, op) if len(set(sizes)) == 1 else None
+    if pooled is not None:
+        return pooled
     # A shorter group repeats its first member, which leaves its maximum as it is.
     places = op.offsets[:-1, None] + np.arange(sizes.max())
     members = op.members[np.where(places < op.offsets[1:, None], places, op.offsets[:-1, None])]
     gathered = _gather(assembly, node, assembly.flat(assembly.argument(node), node), members)
     return assembly.emit("ReduceMax", [gathered], (1, op.size_out), f"{node.name}/maximum", axes=[2], keepdims=0)
+
+
+def _max_pool(assembly: OnnxAssembly, node: Node, op: Maximum) -> str | None:
+    """Write a maximum over windows that tile an image; None if it is another."""
+    value = assembly.argument(node)
+    shape = assembly.shape(value)
+    window = tiles_of(op.members.reshape(op.size_out, -1), shape)
+    # Of a window of one entry nothing is pooled; double precision is newer than the pool.
+    if window is None or window == (1, 1) or not assembly.is_single:
+        return None
+    (height, width), (_, channels, rows, columns) = window, shape
+    result = (1, channels, rows // height, columns // width)
+    return assembly.emit("MaxPool", [value], result, f"{node.name}/pool", kernel_shape=window, strides=window)
 
 
 def _gather(assembly: OnnxAssembly, node: Node, row: str, indices: IntArray) -> str:
@@ -241,6 +259,9 @@ def _write_sparse(
     if is_identity(linear_map):
         return value, bias
     lengths = np.diff(linear_map.offsets)
+    pooled = _sum_pool(assembly, node, linear_map, value) if len(set(lengths)) == 1 else None
+    if pooled is not None:
+        return pooled, bias
     longest = max(linear_map.longest_row, 1)
     if longest > 1 and 2 * longest > linear_map.size_in:
         return _write_dense(assembly, node, _dense(linear_map), value, bias)
@@ -249,6 +270,20 @@ def _write_sparse(
     within = np.arange(len(linear_map.columns)) - np.repeat(linear_map.offsets[:-1], lengths)
     indices[linear_map.rows, within], weights[linear_map.rows, within] = linear_map.columns, linear_map.weights
     return _write_rows(assembly, node, linear_map, value, indices, weights), bias
+
+
+def _sum_pool(assembly: OnnxAssembly, node: Node, linear_map: Sparse, value: str) -> str | None:
+    """Write a sum over windows that tile an image; None if the map is another."""
+    shape = assembly.shape(value)
+    window = tiles_of(linear_map.columns.reshape(linear_map.size_out, -1), shape)
+    if window is None or window == (1, 1) or not (linear_map.weights == 1).all():
+        return None
+    (height, width), (_, channels, rows, columns) = window, shape
+    down, across = rows // height, columns // width
+    split = assembly.reshaped(value, (channels, down, height, across, width), node)
+    axes = assembly.whole_numbers(np.array([2, 4]), f"{node.name}/axes")
+    total = assembly.emit("ReduceSum", [split, axes], (channels, down, across), f"{node.name}/total", keepdims=0)
+    return assembly.reshaped(total, (1, channels, down, across), node)
 
 
 def _dense(linear_map: Sparse) -> Dense:

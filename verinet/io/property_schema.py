@@ -10,15 +10,20 @@ from verinet.io.decimals import checked
 from verinet.io.toml_file import Table
 
 __all__ = [
+    "EquivalentTable",
+    "FairTable",
     "InputTable",
     "LinearTable",
+    "LipschitzTable",
     "MonotoneTable",
     "NumberedInputs",
     "OutputsTable",
     "Point",
     "PropertyFile",
     "PropertyTable",
+    "RangeTable",
     "RobustTable",
+    "RuleTable",
     "Value",
     "property_schema",
 ]
@@ -38,6 +43,11 @@ def _number_or_name(value: object) -> Fraction | str:
 def _listed(value: object) -> object:
     """Put a single text into a list."""
     return [value] if isinstance(value, str) else value
+
+
+def _alone(value: object) -> object:
+    """Put a single class into a list."""
+    return value if isinstance(value, list) else [value]
 
 
 def _points(value: object) -> object:
@@ -60,6 +70,8 @@ def _inputs_shape(value: object) -> str:
 
 _TEXTS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 _VALUE_SCHEMA = {"type": ["number", "string"]}
+_CLASS_SCHEMA = {"type": ["integer", "string"]}
+_CLASSES_SCHEMA = {"anyOf": [_CLASS_SCHEMA, {"type": "array", "items": _CLASS_SCHEMA, "minItems": 1}]}
 _POINT_SCHEMAS: list[dict[str, Any]] = [
     {"type": "object", "additionalProperties": _VALUE_SCHEMA},
     {"type": "array", "items": _VALUE_SCHEMA},
@@ -76,6 +88,10 @@ Point: TypeAlias = Annotated[
 ]
 Where: TypeAlias = Annotated[
     Texts | None, Field(description="Linear conditions on the inputs, all of which hold; elsewhere nothing is claimed.")
+]
+
+Band: TypeAlias = Annotated[
+    Number | None, Field(description="The largest difference of an output, instead of a class.")
 ]
 
 
@@ -107,11 +123,18 @@ class OutputsTable(Table):
 
 
 class LinearTable(Table):
-    """A condition over inputs and outputs holds at every input."""
+    """A condition over inputs and outputs holds at every input, or at every choice of several inputs."""
 
     kind: Literal["linear"]
     name: Name
     require: Texts = Field(description="What must hold, such as 'score >= 0.2 or income < 100'; of several all.")
+    copies: list[Name] | None = Field(
+        default=None,
+        min_length=2,
+        max_length=8,
+        description="Names of inputs to compare, such as a and b; conditions then speak of a.income and b.score.",
+    )
+    shared: Texts | None = Field(default=None, description="Inputs that all copies have in common.")
     where: Where = None
 
 
@@ -131,8 +154,18 @@ class RobustTable(Table):
 
     kind: Literal["robust"]
     name: Name
-    at: Annotated[list[Point], Field(min_length=1), BeforeValidator(_points), WithJsonSchema(_POINTS_SCHEMA)] = Field(
-        description="A point, as a table by input name or a list in input order; or a list of points."
+    at: Annotated[list[Point], Field(min_length=1), BeforeValidator(_points), WithJsonSchema(_POINTS_SCHEMA)] | None = (
+        Field(
+            default=None,
+            description="A point, as a table by input name or a list in input order; or a list of points.",
+        )
+    )
+    data: Name | None = Field(
+        default=None,
+        description="Instead of at: a CSV file of points, relative to this one, with a column for each input.",
+    )
+    rows: list[Annotated[int, Field(ge=1)]] | None = Field(
+        default=None, min_length=1, description="Which rows of data, counted from 1; by default all."
     )
     radius: Annotated[
         Annotated[dict[str, Number], Tag("table")] | Annotated[Number, Tag("other")], Discriminator(_shape)
@@ -141,11 +174,83 @@ class RobustTable(Table):
     class_: Annotated[int, Field(ge=0)] | Name | None = Field(
         default=None, alias="class", description="The class to keep; by default the network's class at the point."
     )
-    band: Number | None = Field(default=None, description="The largest change of an output, instead of a class.")
+    top: int = Field(default=1, ge=1, description="The class stays among so many largest outputs; 1 keeps it.")
+    band: Band = None
     where: Where = None
 
 
-PropertyTable = LinearTable | MonotoneTable | RobustTable
+class FairTable(Table):
+    """Inputs that differ in protected entries only, or nearly so, get the same class or nearly the same outputs."""
+
+    kind: Literal["fair"]
+    name: Name
+    protected: Texts = Field(description="Inputs that may take any value on either side.")
+    tolerance: dict[str, Number] | None = Field(
+        default=None, description="By how much other inputs may differ, by name; by default not at all."
+    )
+    band: Band = None
+    where: Where = None
+
+
+class RangeTable(Table):
+    """An output stays within limits."""
+
+    kind: Literal["range"]
+    name: Name
+    output: Name | None = Field(default=None, description="May be left out when there is one named output.")
+    at_least: Number | None = Field(default=None, description="The smallest value that is allowed.")
+    at_most: Number | None = Field(default=None, description="The largest value that is allowed.")
+    where: Where = None
+
+
+class LipschitzTable(Table):
+    """An output changes by at most a constant times the distance of the inputs."""
+
+    kind: Literal["lipschitz"]
+    name: Name
+    input: Texts | None = Field(
+        default=None, description="Inputs that may change, all others being equal; by default all but categorical ones."
+    )
+    output: Name | None = Field(default=None, description="May be left out when there is one named output.")
+    constant: Number = Field(description="The largest change of the output for each unit of distance.")
+    norm: Literal["linf", "l1"] = Field(
+        default="linf", description="The distance: the largest change of an input, or the sum of all changes."
+    )
+    where: Where = None
+
+
+class EquivalentTable(Table):
+    """The network agrees with another one on the class, or on every output within a band."""
+
+    kind: Literal["equivalent"]
+    name: Name
+    reference: Name = Field(description="The other network, as --network NAME=MODEL.onnx names it.")
+    band: Band = None
+    where: Where = None
+
+
+class RuleTable(Table):
+    """If inputs meet a condition, then outputs meet another one, or the class is one of some."""
+
+    kind: Literal["rule"]
+    name: Name
+    if_: Texts = Field(alias="if", description="Condition on the inputs, such as 'debt > 3 * income'; of several all.")
+    then: Texts | None = Field(default=None, description="What must hold then; of several all.")
+    class_: (
+        Annotated[
+            list[Annotated[int, Field(ge=0)] | Name],
+            Field(min_length=1),
+            BeforeValidator(_alone),
+            WithJsonSchema(_CLASSES_SCHEMA),
+        ]
+        | None
+    ) = Field(default=None, alias="class", description="The class that the input must have then, or several.")
+    where: Where = None
+
+
+PropertyTable = (
+    LinearTable | MonotoneTable | RobustTable | FairTable | RangeTable | LipschitzTable | EquivalentTable | RuleTable
+)
 
 
 class PropertyFile(Table):

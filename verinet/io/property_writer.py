@@ -15,14 +15,19 @@ from verinet.io.files import write_atomically
 from verinet.model import (
     All,
     Atom,
+    Equivalent,
+    Fair,
     Feature,
     Formula,
     Linear,
     LinearExpression,
+    Lipschitz,
     Monotone,
     Norm,
     PropertySet,
+    Range,
     Robust,
+    Rule,
     Side,
     Symbol,
     VariableType,
@@ -73,9 +78,16 @@ def _feature_block(feature: Feature) -> list[str]:
 
 
 def _linear(prop: Linear, property_set: PropertySet) -> list[str]:
-    parts = prop.require.parts if isinstance(prop.require, All) and len(prop.require.parts) > 1 else (prop.require,)
-    require = [_formula(part, property_set.names) for part in parts]
-    return ['kind = "linear"', f"require = {_texts(require)}", *_where(prop.where, property_set)]
+    names = property_set.copy_names(prop.copies, prop.shared) if prop.copies else property_set.names
+    lines = ['kind = "linear"', *_conditions("require", prop.require, names)]
+    lines += [f"copies = {_list(map(_text, prop.copies))}"] if prop.copies else []
+    lines += [f"shared = {_texts(property_set.feature_names(prop.shared))}"] if prop.shared else []
+    return lines + _where(prop.where, names)
+
+
+def _conditions(key: str, formula: Formula, names: Mapping[Symbol, str]) -> list[str]:
+    parts = formula.parts if isinstance(formula, All) and len(formula.parts) > 1 else (formula,)
+    return [f"{key} = {_texts([_formula(part, names) for part in parts])}"]
 
 
 def _monotone(prop: Monotone, property_set: PropertySet) -> list[str]:
@@ -83,9 +95,9 @@ def _monotone(prop: Monotone, property_set: PropertySet) -> list[str]:
     return [
         'kind = "monotone"',
         f"input = {_texts(inputs)}",
-        f"output = {_text(_name(Symbol(Side.OUTPUT, prop.output), property_set.names))}",
+        _output(prop.output, property_set),
         f"direction = {_text('increasing' if prop.increasing else 'decreasing')}",
-        *_where(prop.where, property_set),
+        *_where(prop.where, property_set.names),
     ]
 
 
@@ -102,14 +114,69 @@ def _robust(prop: Robust, property_set: PropertySet) -> list[str]:
     lines = ['kind = "robust"', f"at = {{ {', '.join(centre)} }}", f"radius = {{ {', '.join(radius)} }}"]
     lines += [] if prop.norm is Norm.LINF else [f"norm = {_text(prop.norm.value)}"]
     lines += [] if prop.label is None else [f"class = {prop.label}"]
-    lines += [] if prop.band is None else [f"band = {exact_decimal(prop.band)}"]
-    return lines + _where(prop.where, property_set)
+    lines += [] if prop.top == 1 else [f"top = {prop.top}"]
+    return lines + _number("band", prop.band) + _where(prop.where, property_set.names)
+
+
+def _number(key: str, value: Fraction | None) -> list[str]:
+    return [] if value is None else [f"{key} = {exact_decimal(value)}"]
+
+
+def _fair(prop: Fair, property_set: PropertySet) -> list[str]:
+    lines = ['kind = "fair"', f"protected = {_texts(property_set.feature_names(prop.protected))}"]
+    tolerance = [
+        f"{_key(name)} = {exact_decimal(most)}"
+        for name, most in zip(property_set.input_names, prop.tolerance, strict=False)
+        if most
+    ]
+    lines += [f"tolerance = {{ {', '.join(tolerance)} }}"] if tolerance else []
+    return lines + _number("band", prop.band) + _where(prop.where, property_set.names)
+
+
+def _output(index: int, property_set: PropertySet) -> str:
+    return f"output = {_text(_name(Symbol(Side.OUTPUT, index), property_set.names))}"
+
+
+def _range(prop: Range, property_set: PropertySet) -> list[str]:
+    lines = ['kind = "range"', _output(prop.output, property_set)]
+    lines += _number("at_least", prop.lower) + _number("at_most", prop.upper)
+    return lines + _where(prop.where, property_set.names)
+
+
+def _lipschitz(prop: Lipschitz, property_set: PropertySet) -> list[str]:
+    return [
+        'kind = "lipschitz"',
+        f"input = {_texts([property_set.input_names[i] for i in prop.inputs])}",
+        _output(prop.output, property_set),
+        *_number("constant", prop.constant),
+        *([] if prop.norm is Norm.LINF else [f"norm = {_text(prop.norm.value)}"]),
+        *_where(prop.where, property_set.names),
+    ]
+
+
+def _equivalent(prop: Equivalent, property_set: PropertySet) -> list[str]:
+    lines = ['kind = "equivalent"', f"reference = {_text(prop.reference)}"]
+    return lines + _number("band", prop.band) + _where(prop.where, property_set.names)
+
+
+def _rule(prop: Rule, property_set: PropertySet) -> list[str]:
+    lines = ['kind = "rule"', *_conditions("if", prop.condition, property_set.names)]
+    if prop.conclusion is not None:
+        lines += _conditions("then", prop.conclusion, property_set.names)
+    if prop.classes:
+        lines.append(f"class = {_list(map(str, prop.classes))}")
+    return lines + _where(prop.where, property_set.names)
 
 
 BUILDERS: Mapping[type, Callable[[Any, PropertySet], list[str]]] = {
     Linear: _linear,
     Monotone: _monotone,
     Robust: _robust,
+    Fair: _fair,
+    Range: _range,
+    Lipschitz: _lipschitz,
+    Equivalent: _equivalent,
+    Rule: _rule,
 }
 """How each kind is written; the key is the type of the first argument."""
 
@@ -124,8 +191,8 @@ def _value(feature: Feature, columns: list[Fraction]) -> str:
     return _text(feature.values[columns.index(Fraction(1))])
 
 
-def _where(atoms: Sequence[Atom], property_set: PropertySet) -> list[str]:
-    return [f"where = {_list(_text(_atom(atom, property_set.names)) for atom in atoms)}"] if atoms else []
+def _where(atoms: Sequence[Atom], names: Mapping[Symbol, str]) -> list[str]:
+    return [f"where = {_list(_text(_atom(atom, names)) for atom in atoms)}"] if atoms else []
 
 
 def _formula(formula: Formula, names: Mapping[Symbol, str]) -> str:
@@ -180,7 +247,8 @@ def _name(symbol: Symbol, names: Mapping[Symbol, str]) -> str:
 
 def _quoted(name: str) -> str:
     """Write a name as conditions have it: plain if Python's parser takes it for a name, else in quotes."""
-    plain = name.isidentifier() and not keyword.iskeyword(name)
+    parts = name.split(".")
+    plain = len(parts) <= 2 and all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
     return name if plain else repr(name)
 
 

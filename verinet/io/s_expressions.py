@@ -9,7 +9,8 @@ from verinet.io.names import quoted
 
 __all__ = ["Group", "Source", "read_groups"]
 
-_TOKEN = re.compile(r"[()]|;[^\n\r]*|[^\s();]+")
+_TOKEN = re.compile(r'[()]|;[^\n\r]*|"(?:[^"\\]|\\.)*"|\[[^]["();]*\]|[^]["\s();]+|\S')
+"""A parenthesis, a comment, a quoted name, indices in brackets, a word; else a character, so that none is lost."""
 
 
 class Group(NamedTuple):

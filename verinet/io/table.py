@@ -16,7 +16,7 @@ from verinet.io.files import read_bytes
 from verinet.io.names import quoted, suggestion
 from verinet.numeric import FloatArray
 
-__all__ = ["Dataset", "read_csv"]
+__all__ = ["Cells", "Dataset", "read_cells", "read_csv"]
 
 _NUMBER = re.compile(r"[+-]?(?=\.?[0-9])[0-9]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
 _NO_VALUE = frozenset(("", "nan", "inf", "infinity"))
@@ -43,7 +43,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Cells:
     """The cells of a file, without surrounding spaces.
 
     Parameters
@@ -143,7 +143,7 @@ def read_csv(path: str | os.PathLike[str], target: str, features: Sequence[str] 
     DataError
         If a column or row is missing, or a cell has no usable value; with its row as counted in the file.
     """
-    rows = _read_rows(path)
+    rows = read_cells(path)
     y = rows.target(target)
     names = tuple(features) if features is not None else tuple(name for name in rows.names if name != target)
     if not names:
@@ -155,7 +155,8 @@ def read_csv(path: str | os.PathLike[str], target: str, features: Sequence[str] 
     return Dataset(names, np.array([rows.numbers(name) for name in names]).T.copy(), target, y)
 
 
-def _read_rows(path: str | os.PathLike[str]) -> _Rows:
+def read_cells(path: str | os.PathLike[str]) -> Cells:
+    """Read the cells of a CSV file with a header, as text; raises as `read_csv` does."""
     file = os.fspath(path)
     try:
         text = read_bytes(path).decode("utf-8-sig")
@@ -179,7 +180,7 @@ def _read_rows(path: str | os.PathLike[str]) -> _Rows:
     for row, line in zip(rows[1:], lines[1:], strict=True):
         if len(row) != len(names):
             raise FileFormatError(f"{file}, row {line}: expected {len(names)} cells as in the header, found {len(row)}")
-    return _Rows(file, names, rows[1:], lines[1:])
+    return Cells(file, names, rows[1:], lines[1:])
 
 
 def _check_header(names: tuple[str, ...], file: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, Strict, ValidationInfo, field_validator, model_validator
 
+from verinet.io.layer_schema import GoalChoice, LayerTable
 from verinet.io.names import quoted, suggestion
 from verinet.io.toml_file import Table, read_toml, validated
 
@@ -16,6 +17,7 @@ __all__ = [
     "ConstraintsSection",
     "DataSection",
     "FairSection",
+    "FiltersSection",
     "ModelSection",
     "ObjectiveSection",
     "SolverSection",
@@ -27,11 +29,15 @@ __all__ = [
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
 Count: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Weight: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+PositiveCount: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 Direction: TypeAlias = Literal["increasing", "decreasing"]
 SkipChoice: TypeAlias = Literal["penalised", "free", "none"]
 MostFeatures: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["auto", "all"]
+Size: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Pair: TypeAlias = Annotated[tuple[Size, Size], Strict(False)]
+Shape: TypeAlias = Annotated[tuple[Size, ...], Strict(False), Field(min_length=2, max_length=3)]
 MethodChoice: TypeAlias = Literal["any-width", "milp"]
 
 
@@ -72,13 +78,35 @@ class ModelSection(Table):
         default=None, description="Units that subtract from the output; by default as many as `units`."
     )
     max_features_per_unit: MostFeatures = Field(
-        default="auto", description="Features that one hidden unit may read: by default two, or fewer where there are."
+        default="auto",
+        description="Features that one hidden unit may read, or pixels that a filter may weigh: by default two, or "
+        "fewer where there are.",
     )
     skip: SkipChoice | bool = Field(
         default="penalised",
         description="Whether inputs reach the output directly as well, and at what price; true means penalised.",
     )
     weight_bound: Positive = Field(default=10.0, description="The largest magnitude of a weight.")
+    layers: Annotated[list[LayerTable], Field(min_length=1)] | None = Field(
+        default=None, description="A stack of layers instead of one hidden layer; for the method 'milp'."
+    )
+    input_shape: Annotated[list[PositiveCount], Field(min_length=1, max_length=3)] | None = Field(
+        default=None, description="With layers: [channels, height, width] of images; by default a vector."
+    )
+
+
+class FiltersSection(Table):
+    """Samples are images, pixel after pixel of a row and row after row, and hidden units are filters over them."""
+
+    image_shape: Shape = Field(description="Rows and columns of an image, or channels, rows and columns.")
+    kernel: Pair = Field(default=(3, 3), description="Rows and columns of a filter.")
+    stride: Pair = Field(default=(1, 1), description="How far apart a filter's places are, down and across.")
+    pooling: Literal["average", "sum", "max"] = Field(
+        default="average", description="What a filter's ReLUs at all places of a cell become."
+    )
+    grid: Pair = Field(
+        default=(1, 1), description="Rows and columns of the cells; one cell pools over the whole image."
+    )
 
 
 class ObjectiveSection(Table):
@@ -101,6 +129,11 @@ class ObjectiveSection(Table):
     l0: Weight = Field(default=0.0, description="Penalty of each nonzero weight.")
     unit_penalty: Weight = Field(default=0.0, description="Penalty of each hidden unit in use.")
     feature_penalty: Weight = Field(default=0.0, description="Penalty of each feature in use.")
+    l2: Weight = Field(default=0.0, description="With layers: penalty of the squares of quantised weights.")
+    layer_penalty: Weight = Field(default=0.0, description="With layers: penalty of each gated layer in use.")
+    goals: Annotated[tuple[GoalChoice, ...], Strict(False), Field(min_length=1)] = Field(
+        default=("objective",), description="With layers: what is optimised, one after the other."
+    )
 
 
 class BudgetSection(Table):
@@ -171,7 +204,7 @@ class ConstraintsSection(Table):
 class SolverSection(Table):
     """The solver and its limits."""
 
-    name: Literal["auto", "gurobi", "highs"] = "auto"
+    name: Literal["auto", "gurobi", "highs", "scip", "cpsat"] = "auto"
     time_limit: Positive = Field(default=60.0, description="Seconds.")
     gap_tolerance: Weight | None = Field(
         default=None,
@@ -193,6 +226,7 @@ class TrainingFile(Table):
     )
     data: DataSection
     model: ModelSection = ModelSection()
+    filters: FiltersSection | None = None
     objective: ObjectiveSection = ObjectiveSection()
     budget: BudgetSection = BudgetSection()
     constraints: ConstraintsSection = ConstraintsSection()
@@ -211,17 +245,34 @@ class TrainingFile(Table):
         return self._keys_of_milp_alone() + found
 
     def _keys_of_milp_alone(self) -> list[str]:
-        shapes = ("units", "positive_units", "negative_units", "weight_bound")
+        shapes = ("units", "positive_units", "negative_units", "weight_bound", "layers", "input_shape")
         found = [f"model.{name}" for name in shapes if name in self.model.model_fields_set]
         return found + (["objective.loss"] if self.objective.loss == "zero_one" else [])
 
     def _keys_of_any_width_alone(self) -> list[str]:
         found = ["model.max_features_per_unit"] if self.model.max_features_per_unit != "auto" else []
+        found += ["filters"] if self.filters is not None else []
         found += ["model.skip"] if self.model.skip == "free" else []
         found += [f"constraints.{name}" for name in ("fair", "condition") if getattr(self.constraints, name)]
         found += ["constraints.monotone_by"] if self.constraints.monotone_by != "construction" else []
         found += ["objective.skip_penalty"] if self.objective.skip_penalty is not None else []
+        if self.model.layers is not None:
+            return found
         return found + (["objective.loss"] if self.objective.loss not in ("hinge", "zero_one", "l1") else [])
+
+    @model_validator(mode="after")
+    def _keys_fit_layers(self) -> Self:
+        if self.model.layers is not None:
+            taken = ("units", "positive_units", "negative_units", "weight_bound", "skip", "max_features_per_unit")
+            twice = next((name for name in taken if name in self.model.model_fields_set), None)
+            if twice is not None:
+                raise ValueError(f"model.{twice} is for networks of one hidden layer; leave it out beside model.layers")
+            return self
+        alone = [f"objective.{n}" for n in ("l2", "layer_penalty", "goals") if n in self.objective.model_fields_set]
+        alone += ["model.input_shape"] if self.model.input_shape is not None else []
+        if alone:
+            raise ValueError(f"{alone[0]} is for stacks of layers; add model.layers or leave it out")
+        return self
 
     @model_validator(mode="after")
     def _keys_fit_the_method(self) -> Self:

@@ -1,6 +1,6 @@
-"""VNN-LIB 1.0 property files: S-expressions to the regions of a query, with exact numbers.
+"""VNN-LIB property files of either version, and what version 1 says: the regions of a query, with exact numbers.
 
-The language: ``(declare-const X_i Real)``, ``(declare-const Y_i Real)`` and ``(assert formula)``, where formulas are
+Version 1 knows ``(declare-const X_i Real)``, ``(declare-const Y_i Real)`` and ``(assert formula)``, where formulas are
 ``and`` / ``or`` over ``<= < >= > =`` of linear terms. The assertions together describe the *unsafe* points: the file
 is ``sat`` if an input and the network's outputs for it meet all of them.
 
@@ -10,29 +10,25 @@ Demarchi, Guidotti, Pulina, Tacchella: Supporting Standardization of Neural Netw
 CoCoNet (2023).
 """
 
-import gzip
-import io
 import os
 import re
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from verinet.errors import FileFormatError, InputError, PropertyError
 from verinet.io.cases import conjunction, regions
-from verinet.io.files import read_bytes
+from verinet.io.files import decompressed, read_bytes
 from verinet.io.names import quoted
 from verinet.io.s_expressions import Group, Source, read_groups
 from verinet.io.vnnlib_formula import evaluate_assertion, operator_of
+from verinet.io.vnnlib_query import VnnlibQuery, read_query
 from verinet.model import Network, Query, Region, Side, Symbol
 
 __all__ = ["VnnlibProperty", "parse_vnnlib", "read_vnnlib"]
 
-MOST_BYTES = 1 << 30
-"""A compressed file that grows beyond this is refused; the largest published ones have about 100 MB."""
-
 _VARIABLE = re.compile(r"([XY])_(0|[1-9][0-9]{0,8})")
 _VERSION_2 = ("vnnlib-version", "declare-network")
+"""Commands that version 1 does not have."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +63,8 @@ class VnnlibProperty:
         return Query(network, self.regions)
 
 
-def read_vnnlib(path: str | os.PathLike[str]) -> VnnlibProperty:
-    """Read a VNN-LIB 1.0 file, plain or compressed by gzip.
+def read_vnnlib(path: str | os.PathLike[str]) -> VnnlibProperty | VnnlibQuery:
+    """Read a VNN-LIB file of version 1 or 2, plain or compressed by gzip.
 
     Parameters
     ----------
@@ -76,16 +72,17 @@ def read_vnnlib(path: str | os.PathLike[str]) -> VnnlibProperty:
 
     Returns
     -------
-    VnnlibProperty
+    VnnlibProperty or VnnlibQuery
+        Of version 1 or 2; the declarations tell them apart.
 
     Raises
     ------
     MissingFileError
         If it cannot be read.
     FileFormatError
-        If it is not VNN-LIB 1.0, with the line.
+        If it is not VNN-LIB, with the line.
     PropertyError
-        If an input is not bounded, or no input meets the assertions about inputs.
+        If an input of version 1 is not bounded, or no input meets its assertions about inputs.
 
     Notes
     -----
@@ -93,31 +90,24 @@ def read_vnnlib(path: str | os.PathLike[str]) -> VnnlibProperty:
     equivalent to the assertions.
     """
     file = os.fspath(path)
-    data = read_bytes(path)
-    if file.endswith(".gz") or data.startswith(b"\x1f\x8b"):
-        data = _decompressed(data, file)
+    data = decompressed(read_bytes(path), file)
     # A byte that is not UTF-8 does no harm in a comment and is an unknown name elsewhere.
     return parse_vnnlib(data.decode("utf-8-sig", errors="replace"), file)
 
 
-def _decompressed(data: bytes, file: str) -> bytes:
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-            content = stream.read(MOST_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise FileFormatError(f"{file}: expected a gzip file, found damaged data ({error}); fetch it again") from None
-    if len(content) > MOST_BYTES:
-        raise FileFormatError(
-            f"{file}: expected at most {MOST_BYTES} bytes once decompressed, found more; split the file"
-        )
-    return content
-
-
-def parse_vnnlib(text: str, file: str = "VNN-LIB text") -> VnnlibProperty:
-    """Read VNN-LIB 1.0 from a string; `file` is what errors call it. See `read_vnnlib`."""
+def parse_vnnlib(text: str, file: str = "VNN-LIB text") -> VnnlibProperty | VnnlibQuery:
+    """Read VNN-LIB from a string; `file` is what errors call it. See `read_vnnlib`."""
     source = Source(text, file)
+    groups = read_groups(source)
+    if any(group.items and group.items[0] in _VERSION_2 for group in groups):
+        return read_query(source, groups)
+    return _read_property(source, groups)
+
+
+def _read_property(source: Source, groups: Sequence[Group]) -> VnnlibProperty:
+    file = source.file
     commands: dict[str, list[Group]] = {"declare-const": [], "assert": []}
-    for group in read_groups(source):
+    for group in groups:
         try:
             commands[_command(group, commands)].append(group)
         except InputError as error:
@@ -131,15 +121,13 @@ def parse_vnnlib(text: str, file: str = "VNN-LIB text") -> VnnlibProperty:
     size_in, size_out = (_count(symbols, side, file) for side in (Side.INPUT, Side.OUTPUT))
     assertions = conjunction([evaluate_assertion(group, symbols, source) for group in commands["assert"]])
     try:
-        return VnnlibProperty(size_in, size_out, regions(assertions, size_in))
+        return VnnlibProperty(size_in, size_out, regions(assertions, [f"X_{i}" for i in range(size_in)]))
     except PropertyError as error:
-        raise PropertyError(f"{file}: {error}") from None
+        raise type(error)(f"{file}: {error}") from None
 
 
 def _command(group: Group, commands: Mapping[str, object]) -> str:
     name = operator_of(group)
-    if name in _VERSION_2:
-        raise FileFormatError(f"found {name!r} of VNN-LIB 2, which is not supported yet; use a VNN-LIB 1.0 file")
     if name not in commands:
         raise FileFormatError(f"expected {' or '.join(commands)}, found {quoted(name)}; remove that command")
     return name

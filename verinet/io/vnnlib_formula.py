@@ -11,7 +11,7 @@ from verinet.io.names import quoted
 from verinet.io.s_expressions import Group, Source
 from verinet.model import Atom, LinearExpression, Symbol
 
-__all__ = ["evaluate_assertion", "operator_of"]
+__all__ = ["COMPARISON_SIGNS", "evaluate_assertion", "operator_of"]
 
 _ZERO, _ONE = Fraction(0), Fraction(1)
 
@@ -123,6 +123,13 @@ def _comparison(*relations: tuple[int, bool]) -> Callable[[list[_Term]], Form]:
     return compare
 
 
+def _unequal(terms: list[_Term]) -> Form:
+    if len(terms) != 2:
+        raise FileFormatError(f"expected != with two terms, found {len(terms)}")
+    difference = _difference(terms[0], terms[1])
+    return disjunction([atomic(Atom(difference, strict=True)), atomic(Atom(-difference, strict=True))])
+
+
 def _difference(left: _Term, right: _Term) -> LinearExpression:
     constant = left.constant - right.constant
     terms = list(left.coefficients.items())
@@ -145,7 +152,12 @@ _COMPARISONS: Mapping[str, Callable[[list[_Term]], Form]] = {
     ">=": _comparison((-1, False)),
     ">": _comparison((-1, True)),
     "=": _comparison((1, False), (-1, False)),
+    "==": _comparison((1, False), (-1, False)),
+    "!=": _unequal,
 }
+COMPARISON_SIGNS = frozenset(_COMPARISONS)
+"""The comparisons of either version: 1 writes equality with one sign, 2 with two."""
+
 _CONNECTIVES: Mapping[str, Callable[[list[Form]], Form]] = {"and": conjunction, "or": disjunction}
 
 

@@ -11,7 +11,7 @@ from verinet.io.decimals import finite_decimal
 from verinet.io.files import write_atomically
 from verinet.model import Atom, Domain, LinearExpression, Query, Side, Symbol
 
-__all__ = ["format_assignment", "write_vnnlib"]
+__all__ = ["format_assignment", "value_literal", "write_vnnlib"]
 
 
 def format_assignment(inputs: Sequence[Fraction], outputs: Sequence[Fraction | float]) -> str:
@@ -35,10 +35,17 @@ def format_assignment(inputs: Sequence[Fraction], outputs: Sequence[Fraction | f
         If a value is infinite or not a number.
     """
     values = [(f"X_{i}", value) for i, value in enumerate(inputs)] + [(f"Y_{i}", v) for i, v in enumerate(outputs)]
-    return "(" + "\n ".join(f"({name} {_value_literal(name, value)})" for name, value in values) + ")"
+    return "(" + "\n ".join(f"({name} {value_literal(name, value)})" for name, value in values) + ")"
 
 
-def _value_literal(name: str, value: Fraction | float) -> str:
+def value_literal(name: str, value: Fraction | float) -> str:
+    """Write a variable's value with a point and all its digits; the nearest float64 where these never end.
+
+    Raises
+    ------
+    InputError
+        If it is infinite or not a number.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"a counterexample needs finite values, found {name}={value}")
     exact = Fraction(value)

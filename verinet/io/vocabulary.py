@@ -1,10 +1,11 @@
 """The names that the properties of a file may use, and what they stand for in the network."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
+from pathlib import Path
 
 from verinet.errors import PropertyError
 from verinet.io.conditions import parse_conditions
@@ -13,7 +14,7 @@ from verinet.io.names import quoted, suggestion
 from verinet.io.property_schema import Point, Value
 from verinet.model import Atom, Feature, PropertySet, Side, Symbol, VariableType
 
-__all__ = ["Vocabulary", "check_distinct"]
+__all__ = ["CopiesVocabulary", "Vocabulary", "check_distinct"]
 
 _OUTPUT = re.compile(r"\bY_(0|[1-9][0-9]{0,8})\b")
 
@@ -35,9 +36,12 @@ class Vocabulary:
     ----------
     frame : PropertySet
         Features and outputs; its properties play no part.
+    folder : Path
+        Where files that it names are looked for.
     """
 
     frame: PropertySet
+    folder: Path = Path()
 
     def symbols(self, text: str) -> Mapping[str, Symbol]:
         """Return the meaning of every name that a condition may use; unnamed outputs are Y_0, Y_1, ..."""
@@ -49,15 +53,17 @@ class Vocabulary:
 
     def where(self, texts: Sequence[str] | None) -> tuple[Atom, ...]:
         """Return the atoms of conditions on the inputs."""
-        atoms: list[Atom] = []
-        for text in texts or ():
-            found = parse_conditions(text, self.symbols(text))
-            if any(atom.expression.indices(Side.OUTPUT) for atom in found):
-                raise PropertyError(
-                    f"the condition {text!r} in where may speak of inputs only; put outputs into require"
-                )
-            atoms += found
-        return tuple(atoms)
+        return _input_conditions(texts, self.symbols)
+
+    def columns(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Return the network inputs of some features."""
+        return tuple(chain.from_iterable(self.frame.columns[self.feature(name).name] for name in names))
+
+    def of_copies(self, copies: tuple[str, ...], shared: tuple[int, ...]) -> "CopiesVocabulary":
+        """Return the names that a property of several inputs may use."""
+        if not self.frame.outputs:
+            raise PropertyError("copies need named outputs; add names to [outputs]")
+        return CopiesVocabulary(self.frame, copies, shared)
 
     def feature(self, name: str) -> Feature:
         """Return the input of a name."""
@@ -115,6 +121,46 @@ class Vocabulary:
             if value < 0:
                 raise PropertyError(f"a radius must be at least 0, found {approximate(value)} for input {quoted(name)}")
         return tuple(chain.from_iterable([radius.get(f.name, Fraction(0))] * f.width for f in self.frame.features))
+
+
+@dataclass(frozen=True)
+class CopiesVocabulary:
+    """The names for several inputs and their outputs: ``a.income``, ``b.score``; shared inputs keep their names.
+
+    Parameters
+    ----------
+    frame : PropertySet
+        With named outputs.
+    copies : tuple of str
+    shared : tuple of int
+        Network inputs that all copies have in common.
+    """
+
+    frame: PropertySet
+    copies: tuple[str, ...]
+    shared: tuple[int, ...]
+
+    def symbols(self, text: str) -> Mapping[str, Symbol]:
+        """Return the meaning of every name that a condition may use."""
+        # A shared input has one name and a symbol for each copy: the first one stands for all.
+        symbols: dict[str, Symbol] = {}
+        for symbol, name in self.frame.copy_names(self.copies, self.shared).items():
+            symbols.setdefault(name, symbol)
+        return symbols
+
+    def where(self, texts: Sequence[str] | None) -> tuple[Atom, ...]:
+        """Return the atoms of conditions on the inputs."""
+        return _input_conditions(texts, self.symbols)
+
+
+def _input_conditions(texts: Sequence[str] | None, symbols: Callable[[str], Mapping[str, Symbol]]) -> tuple[Atom, ...]:
+    atoms: list[Atom] = []
+    for text in texts or ():
+        found = parse_conditions(text, symbols(text))
+        if any(atom.expression.indices(Side.OUTPUT) for atom in found):
+            raise PropertyError(f"the condition {text!r} in where may speak of inputs only; put outputs into require")
+        atoms += found
+    return tuple(atoms)
 
 
 def _columns(feature: Feature, value: Value) -> list[Fraction]:

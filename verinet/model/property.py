@@ -1,25 +1,17 @@
-"""Properties in the user's terms: named inputs, and what must hold."""
+"""Property sets in the user's terms: named inputs and outputs, and properties of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from fractions import Fraction
 from functools import cached_property
 
 from verinet.errors import PropertyError
 from verinet.model.domain import Domain, VariableType
-from verinet.model.formula import Formula
-from verinet.model.linear import Atom, Side, Symbol
+from verinet.model.kinds import Property
+from verinet.model.linear import Side, Symbol
 from verinet.numeric import readable
 
-__all__ = ["Feature", "Linear", "Monotone", "Norm", "Property", "PropertySet", "Robust"]
-
-
-class Norm(Enum):
-    """How far a perturbed input may be."""
-
-    LINF = "linf"
-    L1 = "l1"
+__all__ = ["Feature", "PropertySet"]
 
 
 @dataclass(frozen=True)
@@ -46,80 +38,6 @@ class Feature:
     def width(self) -> int:
         """Number of network inputs that the feature takes."""
         return len(self.values) or 1
-
-
-@dataclass(frozen=True)
-class Linear:
-    """A formula over inputs and outputs holds at every input.
-
-    Parameters
-    ----------
-    name : str
-    require : Formula
-    where : tuple of Atom
-        Conditions on the inputs; elsewhere nothing is claimed.
-    """
-
-    name: str
-    require: Formula
-    where: tuple[Atom, ...] = ()
-
-
-@dataclass(frozen=True)
-class Monotone:
-    """Raising some inputs, all else equal, never lowers (or never raises) an output.
-
-    Parameters
-    ----------
-    name : str
-    inputs : tuple of int
-        Network inputs that rise together.
-    output : int
-    increasing : bool
-    where : tuple of Atom
-        Conditions that both inputs of the compared pair meet.
-    """
-
-    name: str
-    inputs: tuple[int, ...]
-    output: int
-    increasing: bool
-    where: tuple[Atom, ...] = ()
-
-
-@dataclass(frozen=True)
-class Robust:
-    """Small changes of one input keep its class, or keep an output within a band.
-
-    With several outputs the class is the largest one and a tie counts as a change; with one output the class is
-    whether it is positive.
-
-    Parameters
-    ----------
-    name : str
-    centre : tuple of Fraction
-    radius : tuple of Fraction
-        One for each input; the largest change of that input. For the L1 norm every nonzero radius must be equal.
-    norm : Norm
-    label : int or None
-        The class that must be kept; None means the network's class at the centre.
-    band : Fraction or None
-        If given, every output stays within this distance of its value at the centre, and classes play no part.
-    where : tuple of Atom
-        Conditions on the changed input.
-    """
-
-    name: str
-    centre: tuple[Fraction, ...]
-    radius: tuple[Fraction, ...]
-    norm: Norm = Norm.LINF
-    label: int | None = None
-    band: Fraction | None = None
-    where: tuple[Atom, ...] = ()
-
-
-Property = Linear | Monotone | Robust
-"""Every kind; a table keyed on type covers these."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +81,23 @@ class PropertySet:
         """What to call each input and output in a sentence."""
         inputs = {Symbol(Side.INPUT, i): name for i, name in enumerate(self.input_names)}
         return inputs | {Symbol(Side.OUTPUT, i): name for i, name in enumerate(self.outputs)}
+
+    def copy_names(self, copies: Sequence[str], shared: Sequence[int]) -> Mapping[Symbol, str]:
+        """Return names of the inputs and outputs of several copies, numbered one copy after another; see `Linear`.
+
+        Shared inputs keep their names in every copy.
+        """
+        names = {}
+        for k, copy in enumerate(copies):
+            for i, name in enumerate(self.input_names):
+                names[Symbol(Side.INPUT, k * len(self.input_names) + i)] = name if i in shared else f"{copy}.{name}"
+            for i, name in enumerate(self.outputs):
+                names[Symbol(Side.OUTPUT, k * len(self.outputs) + i)] = f"{copy}.{name}"
+        return names
+
+    def feature_names(self, inputs: Sequence[int]) -> tuple[str, ...]:
+        """Return the names of the features that some network inputs belong to, in order."""
+        return tuple(name for name, columns in self.columns.items() if any(i in inputs for i in columns))
 
     @cached_property
     def domain(self) -> Domain:

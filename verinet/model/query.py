@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from fractions import Fraction
 
 from verinet.errors import PropertyError
@@ -11,7 +12,21 @@ from verinet.model.linear import LARGEST_NUMBER, Conjunction, Side
 from verinet.model.network import Network
 from verinet.numeric import readable
 
-__all__ = ["Query", "Region"]
+__all__ = ["Arithmetic", "Query", "Region"]
+
+
+class Arithmetic(IntEnum):
+    """What arithmetic the comparisons of a question are written with, and so what a float type may make of them."""
+
+    DIRECT = 0
+    """Each compares an entry with an entry or a literal, or the negatives of these: nothing is rounded but literals."""
+
+    PLAIN = 1
+    """Each is a sum of multiples that names every entry once and adds one literal at most: its coefficients bound what
+    is rounded. A bound on a single input is written as for `DIRECT`."""
+
+    OTHER = 2
+    """Terms were added up or cancelled while the question was read."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ a float64 that means the dyadic rational it stores. This room imports no other.
 from verinet.program.expression import Expressions
 from verinet.program.outcome import Outcome, Progress, SolveOptions, Status
 from verinet.program.problem import (
+    Bilinear,
     ExactRow,
     Indicator,
     Maximum,
@@ -19,6 +20,7 @@ from verinet.program.problem import (
 )
 
 __all__ = [
+    "Bilinear",
     "ExactRow",
     "Expressions",
     "Indicator",

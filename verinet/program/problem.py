@@ -1,7 +1,8 @@
 """The piecewise-linear programme: variables, linear rows, an objective, and constraints by meaning.
 
-It knows no solver and no big-M. `Maximum`, `Product` and `Indicator` say what must hold; `verinet.encode` turns them
-into linear rows and binaries for solvers that need it, and solvers that reason exactly read them as they stand.
+It knows no solver and no big-M. `Maximum`, `Product`, `Indicator` and `Bilinear` say what must hold; `verinet.encode`
+turns all but the last into linear rows and binaries for solvers that need it, and solvers that reason exactly read them
+as they stand.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from verinet.numeric import FloatArray, IntArray
 from verinet.program.expression import Expressions
 
 __all__ = [
+    "Bilinear",
     "ExactRow",
     "Indicator",
     "Maximum",
@@ -154,7 +156,24 @@ class Indicator:
     active: bool = True
 
 
-Semantic = Maximum | Product | Indicator
+@dataclass(frozen=True, eq=False)
+class Bilinear:
+    """``result_j = left_j * right_j``, where both factors may be continuous; no linear rows say the same.
+
+    Parameters
+    ----------
+    results : ndarray of int, shape (size,)
+        Variables.
+    left, right : Expressions
+        The factors. Spatial branch and bound needs finite bounds of their variables to come to an end.
+    """
+
+    results: IntArray
+    left: Expressions
+    right: Expressions
+
+
+Semantic = Maximum | Product | Indicator | Bilinear
 """Every constraint by meaning; a table keyed on type covers these."""
 
 
@@ -308,6 +327,11 @@ class ProgrammeBuilder:
     def semantic(self, constraint: Semantic) -> None:
         """Add a constraint by meaning."""
         self._semantic.append(constraint)
+
+    @property
+    def constraints(self) -> tuple[Semantic, ...]:
+        """The constraints by meaning so far, in the order in which they were added."""
+        return tuple(self._semantic)
 
     def exact(self, row: ExactRow) -> None:
         """Add a rational row that exact backends read beside its float relaxation."""

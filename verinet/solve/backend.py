@@ -18,7 +18,7 @@ import numpy as np
 
 from verinet.errors import SolverUnavailableError, UnsupportedModelError, VerinetError
 from verinet.numeric import FloatArray
-from verinet.program import Indicator, Outcome, Programme, SolveOptions, Status
+from verinet.program import Bilinear, Indicator, Outcome, Programme, Semantic, SolveOptions, Status
 from verinet.solve.exact import is_between
 from verinet.solve.screening import check_options, check_structure
 from verinet.solve.supervision import Control, StoppedError, supervise
@@ -29,6 +29,9 @@ ABSOLUTE_GAP = 1e-10
 """Gap at which an objective near zero counts as optimal, where a relative gap never would; Gurobi's default."""
 
 
+LOWER_IT = "lower it with verinet.encode first or use z3"
+
+
 class Capability(Enum):
     """What a backend can do."""
 
@@ -36,8 +39,12 @@ class Capability(Enum):
     """Linear rows and a linear objective."""
     INTEGER = auto()
     """Integer variables."""
+    CONTINUOUS = auto()
+    """Continuous variables and variables without bounds; else every variable needs a finite grid of values."""
     INDICATOR = auto()
     """`Indicator` constraints as they stand."""
+    BILINEAR = auto()
+    """`Bilinear` constraints as they stand, by spatial branch and bound."""
     SEMANTIC = auto()
     """Every constraint by meaning, as it stands."""
     EXACT = auto()
@@ -48,6 +55,13 @@ class Capability(Enum):
     """Reports progress while it runs."""
 
 
+_NEEDS: dict[type[Semantic], tuple[Capability, str]] = {
+    Indicator: (Capability.INDICATOR, LOWER_IT),
+    Bilinear: (Capability.BILINEAR, "use the solver scip or gurobi"),
+}
+"""The capability, short of all semantic constraints, that takes a constraint as it stands, and what to do without."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """The largest model that a licence allows; infinite without a limit.
@@ -55,10 +69,13 @@ class Limits:
     Parameters
     ----------
     variables, rows : float
+    variables_with_products : float
+        Of a model with a `Bilinear` constraint.
     """
 
     variables: float = np.inf
     rows: float = np.inf
+    variables_with_products: float = np.inf
 
 
 @dataclass(frozen=True)
@@ -149,11 +166,11 @@ class Backend(ABC):
         """
         check_structure(programme)
         for constraint in programme.semantic:
-            native = isinstance(constraint, Indicator) and Capability.INDICATOR in self.capabilities
-            if not native and Capability.SEMANTIC not in self.capabilities:
+            needed, remedy = _NEEDS.get(type(constraint), (Capability.SEMANTIC, LOWER_IT))
+            if not {needed, Capability.SEMANTIC} & self.capabilities:
                 raise UnsupportedModelError(
                     f"{self.name} takes linear rows, the programme has a {type(constraint).__name__} constraint; "
-                    "lower it with verinet.encode first or use z3"
+                    f"{remedy}"
                 )
 
     def solve(self, programme: Programme, options: SolveOptions) -> Outcome:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from verinet.program import Expressions, Indicator, Maximum, Product, Programme, Rows, Semantic, Status
+from verinet.program import Bilinear, Expressions, Indicator, Maximum, Product, Programme, Rows, Semantic, Status
 
 __all__ = ["ExactOutcome", "exact_values", "first_violation", "is_between"]
 
@@ -88,10 +88,6 @@ def _violations(programme: Programme, point: Point) -> Iterator[str]:
             yield f"integrality of {programme.names[j]}"
     yield from _row_violations(programme.rows, point)
     for number, exact in enumerate(programme.exact):
-        value = sum((c * point[j] for j, c in exact.terms), exact.constant)
-        if value > 0 or (exact.strict and value == 0):
-            yield f"exact row {number}"
-    for number, exact in enumerate(programme.exact):
         total = exact.constant + sum((factor * point[variable] for variable, factor in exact.terms), Fraction(0))
         if total > 0 or (exact.strict and total == 0):
             yield f"exact row {number}"
@@ -124,10 +120,17 @@ def _indicator_holds(constraint: Indicator, point: Point) -> Iterator[bool]:
         yield point[int(condition)] != int(constraint.active) or value <= 0
 
 
+def _bilinear_holds(constraint: Bilinear, point: Point) -> Iterator[bool]:
+    left, right = exact_values(constraint.left, point), exact_values(constraint.right, point)
+    for result, one, other in zip(constraint.results, left, right, strict=True):
+        yield point[int(result)] == one * other
+
+
 _HOLDS: dict[type[Semantic], Callable[[Any, Point], Iterator[bool]]] = {
     Maximum: _maximum_holds,
     Product: _product_holds,
     Indicator: _indicator_holds,
+    Bilinear: _bilinear_holds,
 }
 
 

@@ -1,13 +1,13 @@
 """Gurobi: the first choice where its licence reaches.
 
-The licence that comes with pip holds 2000 variables, 2000 rows and 2000 indicators. Every solve takes an environment
-of its own and gives it back.
+The licence that comes with pip holds 2000 variables, 2000 rows and 2000 indicators, and 200 variables as soon as two of
+them are multiplied. Every solve takes an environment of its own and gives it back.
 """
 
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,13 +16,14 @@ import scipy.sparse as sp
 from verinet.errors import ModelTooLargeError, SolverUnavailableError
 from verinet.program import Indicator, Programme, SolveOptions, Status
 from verinet.solve.backend import ABSOLUTE_GAP, Availability, Backend, Capability, Claim, Limits, resolve_unbounded
+from verinet.solve.factoring import Factored, factored, product_count
 from verinet.solve.linear_form import LinearForm, canonical, linear_form
 from verinet.solve.screening import check_kept, check_numerics
 from verinet.solve.supervision import Control
 
 __all__ = ["GurobiBackend"]
 
-RESTRICTED = Limits(variables=2000, rows=2000)
+RESTRICTED = Limits(variables=2000, rows=2000, variables_with_products=200)
 """The size-limited licence of the pip package."""
 
 DROPPED_UP_TO = 1e-13
@@ -66,7 +67,15 @@ class GurobiBackend(Backend):
     module: ClassVar[str] = "gurobipy"
     distribution: ClassVar[str] = "gurobipy"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.LINEAR, Capability.INTEGER, Capability.INDICATOR, Capability.START, Capability.CALLBACK}
+        {
+            Capability.LINEAR,
+            Capability.INTEGER,
+            Capability.CONTINUOUS,
+            Capability.INDICATOR,
+            Capability.BILINEAR,
+            Capability.START,
+            Capability.CALLBACK,
+        }
     )
 
     def probe(self) -> Availability:
@@ -79,7 +88,10 @@ class GurobiBackend(Backend):
         except SolverUnavailableError as error:
             return Availability(False, str(error))
         limited = (
-            "" if limits == Limits() else f"the licence allows {limits.variables} variables and {limits.rows} rows"
+            ""
+            if limits == Limits()
+            else f"the licence allows {limits.variables} variables, {limits.variables_with_products} where any are "
+            f"multiplied, and {limits.rows} rows"
         )
         return Availability(True, limited, limits)
 
@@ -93,36 +105,68 @@ class GurobiBackend(Backend):
         """Compare with the licence's limits; every licence holds what the restricted one holds."""
         if not self.is_installed():
             return
-        rows = max(_row_count(programme), _indicator_count(programme))
-        if programme.size <= RESTRICTED.variables and rows <= RESTRICTED.rows:
+        size = _Size.of(programme)
+        if size.fits(RESTRICTED):
             return
         limits = self.probe().limits
-        if programme.size > limits.variables or rows > limits.rows:
+        if not size.fits(limits):
             raise ModelTooLargeError(
-                f"the model has {programme.size} variables and {rows} rows, Gurobi's licence allows "
-                f"{limits.variables} and {limits.rows}; use the solver highs or install a larger Gurobi licence"
+                f"the model has {size.variables} variables{size.multiplied} and {size.rows} rows, Gurobi's licence "
+                f"allows {size.allowed(limits)} and {limits.rows}; use the solver {size.other_solver} or install a "
+                "larger Gurobi licence"
             )
 
     def _run(self, programme: Programme, options: SolveOptions, control: Control) -> Claim:
         import gurobipy
 
-        form = linear_form(programme)
+        model = factored(programme)
+        form = linear_form(model.programme)
         try:
             with _environment() as environment:
-                claim = _solve(environment, programme, form, options, control)
+                claim = _solve(environment, model, form, options, control)
                 if claim.status is not Status.UNBOUNDED:
                     return claim
                 feasibility = replace(form, cost=np.zeros_like(form.cost), offset=0.0)
                 plain = replace(options, cutoff=np.inf, stop_at=-np.inf, on_progress=None)
-                return resolve_unbounded(_solve(environment, programme, feasibility, plain, control))
+                return resolve_unbounded(_solve(environment, model, feasibility, plain, control))
         except gurobipy.GurobiError as error:
             if error.errno != SIZE_LIMIT_EXCEEDED:
                 raise
+            size = _Size.of(programme)
             raise ModelTooLargeError(
-                f"the model has {programme.size} variables, {_row_count(programme)} rows and "
-                f"{_indicator_count(programme)} indicators, more than Gurobi's licence allows; use the solver highs or "
-                "install a larger Gurobi licence"
+                f"the model has {size.variables} variables{size.multiplied} and {size.rows} rows or indicators, more "
+                f"than Gurobi's licence allows; use the solver {size.other_solver} or install a larger Gurobi licence"
             ) from error
+
+
+@dataclass(frozen=True)
+class _Size:
+    """What the licence counts; products count as rows, and so do indicators, apart."""
+
+    variables: int
+    rows: int
+    products: int
+
+    @classmethod
+    def of(cls, programme: Programme) -> "_Size":
+        products = product_count(programme)
+        if products:
+            programme = factored(programme).programme
+        return cls(programme.size, max(_row_count(programme) + products, _indicator_count(programme)), products)
+
+    def allowed(self, limits: Limits) -> float:
+        return min(limits.variables, limits.variables_with_products) if self.products else limits.variables
+
+    def fits(self, limits: Limits) -> bool:
+        return self.variables <= self.allowed(limits) and self.rows <= limits.rows
+
+    @property
+    def multiplied(self) -> str:
+        return f" with {self.products} products" if self.products else ""
+
+    @property
+    def other_solver(self) -> str:
+        return "scip" if self.products else "highs"
 
 
 @contextmanager
@@ -157,10 +201,11 @@ def _licence_limits() -> Limits:
     return Limits()
 
 
-def _solve(environment: Any, programme: Programme, form: LinearForm, options: SolveOptions, control: Control) -> Claim:
+def _solve(environment: Any, factors: Factored, form: LinearForm, options: SolveOptions, control: Control) -> Claim:
     """Build a model, optimise it and dispose of it."""
     import gurobipy
 
+    programme = factors.programme
     with gurobipy.Model(env=environment) as model:
         variables: Any = model.addMVar(
             programme.size, lb=programme.lower, ub=programme.upper, obj=form.cost, vtype=_types(programme)
@@ -168,13 +213,15 @@ def _solve(environment: Any, programme: Programme, form: LinearForm, options: So
         model.ObjCon = form.offset
         _add_rows(model, variables, form)
         _add_indicators(model, variables, programme)
+        _add_products(model, variables, factors)
         model.update()
         _set_parameters(model, form, options, control)
         if model.IsMIP and options.start is not None:
-            variables.Start = np.where(np.isfinite(options.start), options.start, gurobipy.GRB.UNDEFINED)
+            start = factors.extend(options.start)
+            variables.Start = np.where(np.isfinite(start), start, gurobipy.GRB.UNDEFINED)
         with control.interruptible(model.terminate):
-            model.optimize(_callback(variables, options, control))
-        return _read(model, variables)
+            model.optimize(_callback(variables, factors, options, control))
+        return _read(model, variables, factors)
 
 
 def _types(programme: Programme) -> Any:
@@ -209,6 +256,12 @@ def _add_indicators(model: Any, variables: Any, programme: Programme) -> None:
             model.addGenConstrIndicator(single[condition], constraint.active, expression, "<", side)
 
 
+def _add_products(model: Any, variables: Any, factors: Factored) -> None:
+    single = variables.tolist() if len(factors.results) else []
+    for result, left, right in zip(factors.results, factors.left, factors.right, strict=True):
+        model.addConstr(single[result] == single[left] * single[right])
+
+
 def _set_parameters(model: Any, form: LinearForm, options: SolveOptions, control: Control) -> None:
     tolerance = float(np.clip(options.feasibility_tolerance, *FEASIBILITY_RANGE))
     parameters = {
@@ -230,7 +283,7 @@ def _set_parameters(model: Any, form: LinearForm, options: SolveOptions, control
         model.setParam(name, value)
 
 
-def _callback(variables: Any, options: SolveOptions, control: Control) -> Callable[[Any, int], None]:
+def _callback(variables: Any, factors: Factored, options: SolveOptions, control: Control) -> Callable[[Any, int], None]:
     """Return the function that Gurobi calls while it runs."""
     import gurobipy
 
@@ -243,7 +296,8 @@ def _callback(variables: Any, options: SolveOptions, control: Control) -> Callab
             return
         elif event == where.MIPSOL:
             objective, bound = model.cbGet(where.MIPSOL_OBJ), model.cbGet(where.MIPSOL_OBJBND)
-            control.report(objective, _finite(bound, -np.inf), np.asarray(model.cbGetSolution(variables)))
+            values = factors.restrict(np.asarray(model.cbGetSolution(variables)))
+            control.report(objective, _finite(bound, -np.inf), values)
         elif event == where.MIP:
             objective, bound = model.cbGet(where.MIP_OBJBST), model.cbGet(where.MIP_OBJBND)
             control.report(_finite(objective, None), _finite(bound, -np.inf))
@@ -251,7 +305,7 @@ def _callback(variables: Any, options: SolveOptions, control: Control) -> Callab
     return callback
 
 
-def _read(model: Any, variables: Any) -> Claim:
+def _read(model: Any, variables: Any, factors: Factored) -> Claim:
     """Turn Gurobi's status into a claim: the one place that decides what a status means."""
     import gurobipy
 
@@ -260,7 +314,7 @@ def _read(model: Any, variables: Any) -> Claim:
         return Claim(Status.INFEASIBLE)
     if model.Status in (codes.UNBOUNDED, codes.INF_OR_UNBD):
         return Claim(Status.UNBOUNDED)
-    values = np.asarray(variables.X) if model.SolCount else None
+    values = factors.restrict(np.asarray(variables.X)) if model.SolCount else None
     objective = float(model.ObjVal) if model.SolCount else None
     bound = _finite(float(model.ObjBound), -np.inf) if model.IsMIP else -np.inf
     if model.Status == codes.OPTIMAL and objective is not None:

@@ -54,7 +54,7 @@ class HighsBackend(Backend):
     module: ClassVar[str] = "highspy"
     distribution: ClassVar[str] = "highspy"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.LINEAR, Capability.INTEGER, Capability.START, Capability.CALLBACK}
+        {Capability.LINEAR, Capability.INTEGER, Capability.CONTINUOUS, Capability.START, Capability.CALLBACK}
     )
 
     def check(self, programme: Programme) -> None:

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from verinet.numeric import BoolArray, FloatArray
 from verinet.program import Programme
 
-__all__ = ["LinearForm", "canonical", "linear_form"]
+__all__ = ["LinearForm", "canonical", "integer_bounds", "linear_form"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +35,19 @@ class LinearForm:
     def is_equation(self) -> BoolArray:
         """Which rows have equal sides."""
         return np.equal(self.lower, self.upper)
+
+    @property
+    def is_contradictory(self) -> bool:
+        """Whether some row holds nowhere whatever the variables are: its sides cross, or it has no coefficients."""
+        empty = np.diff(self.matrix.indptr) == 0
+        return bool(((self.lower > self.upper) | (empty & ((self.lower > 0.0) | (self.upper < 0.0)))).any())
+
+
+def integer_bounds(programme: Programme) -> tuple[FloatArray, FloatArray]:
+    """Return the variables' bounds, those of integers moved inward to integers; they may cross then."""
+    lower = np.where(programme.integer, np.ceil(programme.lower), programme.lower)
+    upper = np.where(programme.integer, np.floor(programme.upper), programme.upper)
+    return lower, upper
 
 
 def linear_form(programme: Programme) -> LinearForm:

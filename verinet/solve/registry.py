@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from verinet.errors import InputError, SolverError, SolverUnavailableError
 from verinet.program import Programme
 from verinet.solve.backend import Backend
+from verinet.solve.cpsat import CpsatBackend
+from verinet.solve.factoring import product_count
 from verinet.solve.gurobi import GurobiBackend
 from verinet.solve.highs import HighsBackend
+from verinet.solve.scip import ScipBackend
 from verinet.solve.z3 import Z3Backend
 
 __all__ = ["AUTO", "Choice", "backends", "choose", "get"]
@@ -32,7 +35,7 @@ class Choice:
 
 def backends() -> tuple[Backend, ...]:
     """Return every backend, installed or not; the optimisers in the order in which `choose` prefers them."""
-    return GurobiBackend(), HighsBackend(), Z3Backend()
+    return GurobiBackend(), HighsBackend(), ScipBackend(), CpsatBackend(), Z3Backend()
 
 
 def get(name: str) -> Backend:
@@ -56,8 +59,9 @@ def choose(programme: Programme, requested: str = AUTO) -> Choice:
     ----------
     programme : Programme
     requested : str
-        A backend's name, or "auto": Gurobi where it is installed, licensed and large enough, else HiGHS. Z3 is never
-        picked: on a model of any size it would run until the time limit.
+        A backend's name, or "auto": Gurobi where it is installed, licensed and large enough, else HiGHS, or SCIP where
+        two expressions are multiplied. CP-SAT has to be asked for: it wins on some deep networks with integer weights
+        and loses on others. Z3 is never picked: on a model of any size it would run until the time limit.
 
     Returns
     -------
@@ -75,7 +79,8 @@ def choose(programme: Programme, requested: str = AUTO) -> Choice:
         _require(backend, programme)
         return Choice(backend, f"{backend.name} was asked for")
     refusals: list[SolverError] = []
-    for backend in (GurobiBackend(), HighsBackend()):
+    free_of_charge = ScipBackend() if product_count(programme) else HighsBackend()
+    for backend in (GurobiBackend(), free_of_charge):
         try:
             _require(backend, programme)
         except SolverError as error:

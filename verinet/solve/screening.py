@@ -7,7 +7,7 @@ import numpy as np
 
 from verinet.errors import InputError, RejectedRowError, UnsupportedModelError
 from verinet.numeric import FloatArray, IntArray
-from verinet.program import Expressions, Indicator, Maximum, Product, Programme, Semantic, SolveOptions
+from verinet.program import Bilinear, Expressions, Indicator, Maximum, Product, Programme, Semantic, SolveOptions
 from verinet.solve.linear_form import canonical
 
 __all__ = ["check_kept", "check_numerics", "check_options", "check_structure"]
@@ -186,11 +186,15 @@ def _check_indices(name: str, constraint: Semantic, programme: Programme) -> Non
         raise InputError(f"{name} needs binary conditions, variable {switches[wrong][0]} is not binary")
     if isinstance(constraint, Product) and not programme.integer[constraint.weights].all():
         raise InputError(f"{name} needs integer weights, a weight is continuous")
+    if isinstance(constraint, Bilinear):
+        sizes = len(constraint.results), constraint.left.size, constraint.right.size
+        if len(set(sizes)) > 1:
+            raise InputError(f"{name} needs as many left and right factors as results, found sizes {sizes}")
 
 
 def _variables(constraint: Semantic) -> IntArray:
     match constraint:
-        case Maximum():
+        case Maximum() | Bilinear():
             return np.asarray(constraint.results)
         case Product():
             return np.concatenate([constraint.results, constraint.weights])
@@ -206,6 +210,8 @@ def _semantic_expressions(constraint: Semantic) -> Expressions:
             return constraint.activations
         case Indicator():
             return constraint.expressions
+        case Bilinear():
+            return Expressions.stack([constraint.left, constraint.right])
 
 
 def _linear_expressions(programme: Programme) -> Iterator[tuple[str, Expressions]]:

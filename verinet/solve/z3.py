@@ -1,6 +1,6 @@
 """Z3: exact rational answers from the semantic form, for small cases.
 
-It reads `Maximum`, `Product` and `Indicator` by their meaning, the programme's rational rows beside their float
+It reads every semantic constraint by its meaning, the programme's rational rows beside their float
 relaxations, and every float as the rational it stores, so it checks the encodings and the floating-point solvers alike.
 No bound that a constraint carries along is trusted unless asked.
 """
@@ -16,6 +16,7 @@ import numpy as np
 from verinet.errors import UnsupportedModelError
 from verinet.numeric import FloatArray, float_down
 from verinet.program import (
+    Bilinear,
     ExactRow,
     Expressions,
     Indicator,
@@ -54,7 +55,15 @@ class Z3Backend(Backend):
     module: ClassVar[str] = "z3"
     distribution: ClassVar[str] = "z3-solver"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.LINEAR, Capability.INTEGER, Capability.INDICATOR, Capability.SEMANTIC, Capability.EXACT}
+        {
+            Capability.LINEAR,
+            Capability.INTEGER,
+            Capability.CONTINUOUS,
+            Capability.INDICATOR,
+            Capability.BILINEAR,
+            Capability.SEMANTIC,
+            Capability.EXACT,
+        }
     )
 
     def __init__(self, trust_bounds: bool = False) -> None:
@@ -211,10 +220,6 @@ class _Question:
         rows = programme.rows
         for term, lower, upper in zip(self._affine(rows.expressions), rows.lower, rows.upper, strict=True):
             formulas += self._between(term, lower, upper)
-        for exact in programme.exact:
-            parts = [self._rational(coefficient) * self._reals[j] for j, coefficient in exact.terms]
-            total = self._z3.Sum([self._rational(exact.constant), *parts])
-            formulas.append(total < 0 if exact.strict else total <= 0)
         formulas += [self._exact_row(row) for row in programme.exact]
         for constraint in programme.semantic:
             formulas += _TRANSLATIONS[type(constraint)](self, constraint)
@@ -289,6 +294,14 @@ class _Question:
             for condition, term in zip(constraint.conditions, self._affine(constraint.expressions), strict=True)
         ]
 
+    def bilinear(self, constraint: Bilinear) -> list[Any]:
+        """Say that the result is the product; the reals are decidable, in time that no one can promise."""
+        factors = zip(self._affine(constraint.left), self._affine(constraint.right), strict=True)
+        return [
+            self._reals[result] == left * right
+            for result, (left, right) in zip(constraint.results, factors, strict=True)
+        ]
+
     def _affine(self, expressions: Expressions) -> list[Any]:
         matrix = expressions.matrix
         terms = []
@@ -307,6 +320,7 @@ _TRANSLATIONS: dict[type[Semantic], Callable[[_Question, Any], list[Any]]] = {
     Maximum: _Question.maximum,
     Product: _Question.product,
     Indicator: _Question.indicator,
+    Bilinear: _Question.bilinear,
 }
 
 

@@ -22,11 +22,12 @@ from verinet.train.any_width import (
     train_convolutional,
     train_universal,
 )
-from verinet.train.combination import CombinedParameters, combine
+from verinet.train.combination import combine
 from verinet.train.data import Scaling, TrainingData
 from verinet.train.dispatch import train_network
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters
+from verinet.train.outputs import AnySpecification, TrainedOutputs, train_outputs
 from verinet.train.result import KeptConstraint, Method, TrainingRecord, TrainingResult, UniversalRecord
 from verinet.train.specification import (
     AnyWidthSpecification,
@@ -44,9 +45,9 @@ from verinet.train.specification import (
 from verinet.train.trainer import train
 
 __all__ = [
+    "AnySpecification",
     "AnyWidthSpecification",
     "Budget",
-    "CombinedParameters",
     "Convolutional",
     "ConvolutionalResult",
     "ConvolutionalSpecification",
@@ -67,6 +68,7 @@ __all__ = [
     "Skip",
     "Specification",
     "TrainOptions",
+    "TrainedOutputs",
     "TrainingData",
     "TrainingRecord",
     "TrainingResult",
@@ -82,5 +84,6 @@ __all__ = [
     "train_any_width",
     "train_convolutional",
     "train_network",
+    "train_outputs",
     "train_universal",
 ]

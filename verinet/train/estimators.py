@@ -1,10 +1,7 @@
 """scikit-learn estimators: small sparse ReLU networks with a proven bound on how much better any other could be."""
 
 import os
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from fractions import Fraction
 from itertools import starmap
 from typing import Any, Self
 
@@ -17,14 +14,10 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from verinet.errors import InputError
 from verinet.model import evaluate
 from verinet.numeric import FloatArray
-from verinet.program import Status
-from verinet.train.any_width import gap_between
-from verinet.train.combination import combine
+from verinet.train.any_width import Convolutional, ConvolutionalSpecification, Pooling
 from verinet.train.data import TrainingData
-from verinet.train.dispatch import train_network
-from verinet.train.export import build_network
-from verinet.train.objective import exact_objective
-from verinet.train.result import Method, TrainingRecord, TrainingResult
+from verinet.train.outputs import AnySpecification, TrainedOutputs, train_outputs
+from verinet.train.result import Method
 from verinet.train.specification import (
     AnyWidthSpecification,
     Budget,
@@ -40,9 +33,6 @@ __all__ = ["ReluClassifier", "ReluRegressor"]
 
 MOST_FEATURES = 2
 """Of one unit, where the caller leaves it to the estimator: units that can still be drawn."""
-
-LEAST_SECONDS = 0.1
-"""For an output whose turn comes when the time is over."""
 
 
 class _ReluEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -71,6 +61,11 @@ class _ReluEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         solver: str = "auto",
         n_jobs: int | None = None,
         random_state: int | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        kernel: tuple[int, int] = (3, 3),
+        stride: tuple[int, int] = (1, 1),
+        pooling: str = "average",
+        grid: tuple[int, int] = (1, 1),
     ) -> None:
         self.alpha = alpha
         self.method = method
@@ -92,29 +87,31 @@ class _ReluEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         self.solver = solver
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.image_shape = image_shape
+        self.kernel = kernel
+        self.stride = stride
+        self.pooling = pooling
+        self.grid = grid
 
     def _train(self, x: FloatArray, targets: Sequence[FloatArray], sample_weight: Any, usual: Loss) -> None:
         """Train one network for each target and keep them as one."""
         names = [str(n) for n in getattr(self, "feature_names_in_", [f"x{i}" for i in range(x.shape[1])])]
         specification = self._specification(self._loss(usual), names)
-        if len(targets) > 1 and isinstance(specification, AnyWidthSpecification) and specification.universal:
-            raise InputError(f"monotone_by='counterexamples' is for one output, found {len(targets)}")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         tables = [
             TrainingData.prepare(
-                x, y, classes=usual.classifies, names=names, sample_weight=sample_weight, allow_constant=True
+                x,
+                y,
+                classes=usual.classifies,
+                names=names,
+                sample_weight=sample_weight,
+                allow_constant=True,
+                shared=self.image_shape is not None,
             )
             for y in targets
         ]
-        ends = time.monotonic() + self.time_limit
-        results = []
-        for number, data in enumerate(tables):
-            share = (ends - time.monotonic()) / (len(tables) - number)
-            options = TrainOptions(
-                self.solver, max(share, LEAST_SECONDS), self.gap_tolerance, _threads(self.n_jobs), seed
-            )
-            results.append(train_network(data, specification, options))
-        self._keep(results, tables, specification)
+        options = TrainOptions(self.solver, self.time_limit, self.gap_tolerance, _threads(self.n_jobs), seed)
+        self._keep(train_outputs(tables, specification, options))
 
     def _loss(self, usual: Loss) -> Loss:
         known = [loss for loss in Loss if loss.classifies == usual.classifies]
@@ -124,13 +121,26 @@ class _ReluEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             raise InputError(f"loss={self.loss!r} does not fit {type(self).__name__}; use one of {names}")
         return loss
 
-    def _specification(self, loss: Loss, names: list[str]) -> Specification | AnyWidthSpecification:
+    def _specification(self, loss: Loss, names: list[str]) -> AnySpecification:
         monotone = {_column(key, names): direction for key, direction in (self.monotone or {}).items()}
         if self.method == Method.ANY_WIDTH.value:
-            return self._any_width(loss, monotone, len(names))
+            if self.image_shape is None:
+                return self._any_width(loss, monotone, len(names))
+            layer = self._layer(self.image_shape)
+            dense = self._any_width(loss, monotone, layer.coordinates)
+            return ConvolutionalSpecification.of(layer, dense)
+        if self.image_shape is not None:
+            raise InputError("image_shape is a parameter of method='any-width'; set that method, or leave it at None")
         if self.method == Method.MILP.value:
             return self._milp(loss, monotone)
         raise InputError(f"method={self.method!r} is not known; use 'any-width' or 'milp'")
+
+    def _layer(self, shape: tuple[int, ...]) -> Convolutional:
+        pooling = next((each for each in Pooling if each.value == self.pooling), None)
+        if pooling is None:
+            names = ", ".join(repr(each.value) for each in Pooling)
+            raise InputError(f"pooling={self.pooling!r} is not known; use one of {names}")
+        return Convolutional(tuple(shape), self.kernel, self.stride, pooling, self.grid)
 
     def _objective(self, loss: Loss, weight: float, name: str) -> Objective:
         if not weight > 0 and self.method == Method.ANY_WIDTH.value:
@@ -193,42 +203,17 @@ class _ReluEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             monotone=monotone,
         )
 
-    def _keep(
-        self,
-        results: Sequence[TrainingResult],
-        tables: Sequence[TrainingData],
-        specification: Specification | AnyWidthSpecification,
-    ) -> None:
-        if len(results) == 1:
-            self.network_, records = results[0].network, [results[0].record]
-            self.n_nonzeros_, self.n_units_ = records[0].nonzeros, records[0].units
-        else:
-            # Multiples keep the directions of units, on which alone any-width training builds monotone networks.
-            combined = combine(
-                [result.parameters for result in results], multiples=isinstance(specification, AnyWidthSpecification)
-            )
-            self.network_, self.n_nonzeros_, self.n_units_ = combined.network(), combined.nonzeros, combined.units
-            price = specification.price_of_skip if isinstance(specification, AnyWidthSpecification) else None
-            records = []
-            for number, (result, data) in enumerate(zip(results, tables, strict=True)):
-                part = combined.part(number)
-                objective = exact_objective(build_network(part), part, specification.objective, data, price)
-                gap = gap_between(objective, result.record.bound)
-                records.append(replace(result.record, objective=objective, gap=gap))
-        self._sum_up(records)
-
-    def _sum_up(self, records: list[TrainingRecord]) -> None:
-        objective = sum((record.objective for record in records), Fraction(0))
-        # The sum may round up, by less than this step down.
-        bound = float(np.nextafter(sum(r.bound for r in records), -np.inf)) if len(records) > 1 else records[0].bound
-        proven = all(record.status is Status.OPTIMAL for record in records)
-        self.records_ = tuple(records)
-        self.record_ = records[0] if len(records) == 1 else None
-        self.dual_ = records[0].dual if len(records) == 1 else None
-        self.objective_ = float(objective)
-        self.bound_ = bound
-        self.gap_ = records[0].gap if len(records) == 1 else gap_between(objective, bound)
-        self.status_ = (Status.OPTIMAL if proven else Status.UNKNOWN).value
+    def _keep(self, trained: TrainedOutputs) -> None:
+        only = trained.records[0] if len(trained.records) == 1 else None
+        self.network_ = trained.network
+        self.n_nonzeros_, self.n_units_ = trained.parameters.nonzeros, trained.parameters.units
+        self.records_ = trained.records
+        self.record_ = only
+        self.dual_ = None if only is None else only.dual
+        self.objective_ = float(trained.objective)
+        self.bound_ = trained.bound
+        self.gap_ = trained.gap
+        self.status_ = trained.status.value
 
     def _scores(self, x: Any) -> FloatArray:
         check_is_fitted(self, "network_")
@@ -305,10 +290,19 @@ PARAMETERS = """
     time_limit : float
         Seconds. When they are over, the best network found is kept and `gap_` says what is left.
     solver : str
-        ``auto``, ``gurobi`` or ``highs``.
+        ``auto``, ``gurobi``, ``highs``, ``scip`` or ``cpsat``.
     n_jobs : int or None
         Threads; None or -1 for all cores.
     random_state : int, RandomState or None
+    image_shape : tuple of int or None
+        Samples are images of so many (channels,) rows and columns, and hidden units are filters over them, of
+        ``any-width``. Pixels are scaled alike; `max_features_per_unit` is for a filter's weights.
+    kernel, stride : tuple of (int, int)
+        Of filters: their rows and columns, and how far apart their places are.
+    pooling : str
+        What a filter's ReLUs at all places of a cell become: their ``average``, ``sum`` or ``max``.
+    grid : tuple of (int, int)
+        Rows and columns of the cells; (1, 1) pools over the whole image.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from verinet.model import Affine, Dense, Input, Network, Node, Relu
+from verinet.model import Affine, Dense, Input, LinearMap, Network, Node, Relu
 from verinet.numeric import FloatArray, float_up
 from verinet.train.data import Scaling
 from verinet.train.programme import Parameters
@@ -39,23 +39,23 @@ class Exported(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class RawParameters:
-    """``f(x) = offset + skip.x + outputs.relu(weights x + biases)`` in raw units, exactly what is exported.
+    """``f(x) = offsets + skip x + outputs relu(weights x + biases)`` in raw units, exactly what is exported.
 
     Parameters
     ----------
     weights : ndarray, shape (units, features)
     biases : ndarray, shape (units,)
-    outputs : ndarray, shape (units,)
-        Plus or minus the target's range; of a unit that several outputs share, a multiple of it.
-    skip : ndarray, shape (features,)
-    offset : float
+    outputs : ndarray, shape (outputs, units)
+        Of one output plus or minus the target's range; of a unit that several share, multiples of it.
+    skip : ndarray, shape (outputs, features)
+    offsets : ndarray, shape (outputs,)
     """
 
     weights: FloatArray
     biases: FloatArray
     outputs: FloatArray
     skip: FloatArray
-    offset: float
+    offsets: FloatArray
 
     @property
     def nonzeros(self) -> int:
@@ -70,25 +70,34 @@ class RawParameters:
     @property
     def features(self) -> tuple[int, ...]:
         """Indices of the features that the network reads."""
-        return tuple(int(j) for j in np.flatnonzero((self.weights != 0).any(axis=0) | (self.skip != 0)))
+        return tuple(int(j) for j in np.flatnonzero((self.weights != 0).any(axis=0) | (self.skip != 0).any(axis=0)))
 
     def sizes(self, scaling: Scaling) -> tuple[Fraction, Fraction]:
         """Return the L1 sizes of units, output weights included, and of the skip, in scaled features."""
         width = [Fraction(float(v)) for v in scaling.width]
         offset = [Fraction(float(v)) for v in scaling.offset]
         total = Fraction(0)
-        for weights, bias, output in zip(self.weights, self.biases, self.outputs, strict=True):
+        for weights, bias, outputs in zip(self.weights, self.biases, self.outputs.T, strict=True):
             exact = [Fraction(float(w)) for w in weights]
             size = sum((abs(w) * s for w, s in zip(exact, width, strict=True)), Fraction(0))
             size += abs(Fraction(float(bias)) + sum((w * o for w, o in zip(exact, offset, strict=True)), Fraction(0)))
-            total += abs(Fraction(float(output))) / Fraction(scaling.target_width) * size
-        return total, size_of_skip(self.skip, scaling)
+            total += sum((abs(Fraction(float(v))) for v in outputs), Fraction(0)) * size
+        return total / Fraction(scaling.target_width), size_of_skip(self.skip, scaling)
+
+    def part(self, output: int) -> "RawParameters":
+        """Return the network of one output, with the units that it uses."""
+        used = self.outputs[output] != 0
+        one = slice(output, output + 1)
+        return RawParameters(
+            self.weights[used], self.biases[used], self.outputs[one, used], self.skip[one], self.offsets[one]
+        )
 
 
 def size_of_skip(skip: FloatArray, scaling: Scaling) -> Fraction:
-    """Return the L1 size of a linear part in scaled features and target, exactly."""
+    """Return the L1 size of a linear part, shape (outputs, features), in scaled features and target, exactly."""
     width = [Fraction(float(v)) for v in scaling.width]
-    slope = sum((abs(Fraction(float(p))) * s for p, s in zip(skip, width, strict=True)), Fraction(0))
+    terms = (abs(Fraction(float(p))) * s for row in skip for p, s in zip(row, width, strict=True))
+    slope = sum(terms, Fraction(0))
     return slope / Fraction(scaling.target_width)
 
 
@@ -127,7 +136,8 @@ def to_raw(
     biases = parameters.biases[kept] - weights @ scaling.offset
     skip = parameters.skip / scaling.width
     offset = scaling.target_offset + scaling.target_width * (offset - float(skip @ scaling.offset))
-    raw = RawParameters(weights, biases, signs[kept] * scaling.target_width, skip * scaling.target_width, offset)
+    width = scaling.target_width
+    raw = RawParameters(weights, biases, signs[None, kept] * width, skip[None] * width, np.array([offset]))
     for feature, direction in monotone.items():
         raw = _mend(raw, feature, direction)
     return raw
@@ -137,9 +147,9 @@ def worst_slope(raw: RawParameters, feature: int, direction: int) -> Fraction:
     """Return a lower bound of the derivative in a direction, over all activation patterns, exactly."""
     harm = [
         min(Fraction(0), direction * Fraction(float(v)) * Fraction(float(w)))
-        for v, w in zip(raw.outputs, raw.weights[:, feature], strict=True)
+        for v, w in zip(raw.outputs[0], raw.weights[:, feature], strict=True)
     ]
-    return direction * Fraction(float(raw.skip[feature])) + sum(harm, Fraction(0))
+    return direction * Fraction(float(raw.skip[0, feature])) + sum(harm, Fraction(0))
 
 
 def _mend(raw: RawParameters, feature: int, direction: int) -> RawParameters:
@@ -148,27 +158,27 @@ def _mend(raw: RawParameters, feature: int, direction: int) -> RawParameters:
     if missing <= 0:
         return raw
     weights, skip = raw.weights.copy(), raw.skip.copy()
-    if skip[feature]:
-        needed = direction * Fraction(float(skip[feature])) + missing
-        skip[feature] = direction * float_up(needed)
+    if skip[0, feature]:
+        needed = direction * Fraction(float(skip[0, feature])) + missing
+        skip[0, feature] = direction * float_up(needed)
     else:
-        harmful = direction * raw.outputs * weights[:, feature] < 0
+        harmful = direction * raw.outputs[0] * weights[:, feature] < 0
         weights[harmful, feature] = 0.0
-    return RawParameters(weights, raw.biases, raw.outputs, skip, raw.offset)
+    return RawParameters(weights, raw.biases, raw.outputs, skip, raw.offsets)
 
 
 def build_network(raw: RawParameters) -> Network:
     """Write raw parameters as a network of named nodes: input, hidden, relu, output."""
-    features = raw.weights.shape[1]
-    nodes = [Node("input", Input(features))]
-    maps, arguments = [], []
+    nodes = [Node("input", Input(raw.weights.shape[1]))]
+    maps: list[LinearMap] = []
+    arguments: list[str] = []
     if raw.units:
         nodes.append(Node("hidden", Affine((Dense(raw.weights),), raw.biases), ("input",)))
         nodes.append(Node("relu", Relu(raw.units), ("hidden",)))
-        maps.append(Dense(raw.outputs[None, :]))
+        maps.append(Dense(raw.outputs))
         arguments.append("relu")
     if raw.skip.any() or not raw.units:
-        maps.append(Dense(raw.skip[None, :]))
+        maps.append(Dense(raw.skip))
         arguments.append("input")
-    nodes.append(Node("output", Affine(tuple(maps), np.array([raw.offset])), tuple(arguments)))
+    nodes.append(Node("output", Affine(tuple(maps), raw.offsets), tuple(arguments)))
     return Network(tuple(nodes), ("output",))

@@ -106,8 +106,10 @@ class TrainingProgramme:
 class _Builder:
     """Builds the programme piece by piece; each piece also says how a point is completed with its variables."""
 
-    def __init__(self, specification: Specification, data: TrainingData, weight_bound: float) -> None:
-        self.spec, self.data, self.bound = specification, data, weight_bound
+    def __init__(
+        self, specification: Specification, data: TrainingData, weight_bound: float, prices: FloatArray | None
+    ) -> None:
+        self.spec, self.data, self.bound, self.prices = specification, data, weight_bound, prices
         self.x, self.y = data.scaled_x, data.scaled_y
         self.signs = specification.signs
         self.builder = ProgrammeBuilder()
@@ -134,8 +136,18 @@ class _Builder:
             before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, self.x)
             after = relu(self.builder, f"h{k}", Encoded(before, -reach, reach))
             self.completions.append(_complete_relu(after.expressions, self.x, k))
+            self._price(k, after.expressions)
             total = total + after.expressions.scaled(float(sign))
         return total
+
+    def _price(self, unit: int, hidden: Expressions) -> None:
+        """Add ``|sum_n g_n h_n| <= l1 size`` for prices g at which no unit is worth more than its size."""
+        if self.prices is None:
+            return
+        worth = hidden.linear(self.prices[None, :])
+        cost = self.size_of(unit).scaled(self.spec.objective.l1 * (1 + PRICE_SLACK))
+        self.builder.rows(cost - worth, lower=0.0)
+        self.builder.rows(cost + worth, lower=0.0)
 
     def structure(self) -> None:
         """Add the L1 balls, symmetry, pruning binaries, budgets and their costs."""
@@ -306,8 +318,15 @@ LOSSES: Mapping[Loss, Callable[[_Builder, Expressions], None]] = {
 """How each loss enters the programme."""
 
 
+PRICE_SLACK = 1e-9
+"""Relative: prices are rounded to float64 when they become coefficients."""
+
+
 def build_programme(
-    specification: Specification, data: TrainingData, weight_bound: float | None = None
+    specification: Specification,
+    data: TrainingData,
+    weight_bound: float | None = None,
+    prices: FloatArray | None = None,
 ) -> TrainingProgramme:
     """Write training as a programme.
 
@@ -317,6 +336,9 @@ def build_programme(
     data : TrainingData
     weight_bound : float or None
         A smaller bound on the units' sizes that some optimum is known to satisfy; None uses the specification's.
+    prices : ndarray, shape (samples,), or None
+        Of outputs, such that ``|sum_n prices_n relu(w . x_n + b)| <= l1 (|w|_1 + |b|)`` for all w and b: the dual
+        solution of training of any width. With the rows that say so, the relaxation is as good as its bound.
 
     Returns
     -------
@@ -324,4 +346,4 @@ def build_programme(
         Its optimum is that of the specification over all networks of the given architecture, in scaled features.
     """
     bound = min(specification.weight_bound, weight_bound or specification.weight_bound)
-    return _Builder(specification, data, bound).build()
+    return _Builder(specification, data, bound, prices).build()

@@ -344,7 +344,7 @@ class TrainOptions:
     Parameters
     ----------
     solver : str
-        ``auto``, ``gurobi`` or ``highs``.
+        ``auto``, ``gurobi``, ``highs``, ``scip`` or ``cpsat``.
     time_limit : float
         Seconds of wall time for the whole training.
     gap_tolerance : float

@@ -9,14 +9,24 @@ import numpy as np
 from verinet.encode import lower_programme
 from verinet.errors import DataError, InputError
 from verinet.model import Network
+from verinet.numeric import FloatArray, float_down
 from verinet.program import Outcome, Progress, SolveOptions, Status
 from verinet.solve import choose
+from verinet.train.any_width import train_any_width
 from verinet.train.data import TrainingData
+from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters, build_network, snap, to_raw
 from verinet.train.objective import exact_objective
 from verinet.train.programme import LOSSES, Parameters, TrainingProgramme, build_programme
 from verinet.train.result import TrainingRecord, TrainingResult
-from verinet.train.specification import Specification, TrainOptions
+from verinet.train.specification import (
+    AnyWidthSpecification,
+    Loss,
+    Objective,
+    Skip,
+    Specification,
+    TrainOptions,
+)
 from verinet.train.warm_start import gradient_starts, polish
 
 __all__ = ["OBJECTIVE_TOLERANCE", "train"]
@@ -26,6 +36,15 @@ OBJECTIVE_TOLERANCE = 1e-6
 
 WARM_START_SHARE = 0.25
 """Part of the time limit for the warm start."""
+
+ANY_WIDTH_SHARE = 0.2
+"""Part of the time limit for the bound over networks of any width."""
+
+PRICED = (Loss.HINGE, Loss.L1)
+"""Losses whose any-width optimum bounds that of so many units."""
+
+MOST_PRICED = 8
+"""Features up to which units are priced in a moment."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,18 +80,23 @@ def train(data: TrainingData, specification: Specification, options: TrainOption
     deadline = started + options.time_limit
     _check(data, specification)
     start = _warm_start(data, specification, options, started + WARM_START_SHARE * options.time_limit)
+    width = _any_width(data, specification, options)
     history: list[Progress] = []
 
     def keep(state: Progress) -> None:
         history.append(Progress(time.monotonic() - started, state.objective, state.bound))
         options.on_progress(Progress(state.seconds, state.objective, state.bound))
 
-    training, outcome, why = _optimise(data, specification, replace(options, on_progress=keep), start, deadline)
+    prices = None if width is None else np.array([float(width.scale * price) for price in width.prices])
+    training, outcome, why = _optimise(data, specification, replace(options, on_progress=keep), start, prices, deadline)
     proposals = [start[1]]
     if outcome.values is not None:
         proposals.append(training.parameters(outcome.values))
     candidates = [_judge(p, data, specification) for p in proposals]
     best = min(candidates, key=lambda candidate: candidate.objective)
+    if width is not None and outcome.bound < float_down(width.bound):
+        outcome = replace(outcome, bound=float_down(width.bound))
+        why = f"{why}; the bound is that of any width"
     record = _record(best, candidates[-1], outcome, data, options, why, time.monotonic() - started)
     return TrainingResult(best.network, best.raw, replace(record, history=tuple(history)))
 
@@ -107,6 +131,25 @@ def _warm_start(
     return best
 
 
+def _any_width(data: TrainingData, specification: Specification, options: TrainOptions) -> DualSolution | None:
+    """Bound the optimum by that of networks of any width, where the loss allows it.
+
+    Soundness: other penalties, budgets, monotone rows and bounds of weights are left out, so the bound is valid.
+    """
+    objective = specification.objective
+    if not (objective.l1 > 0 and objective.loss in PRICED and len(data.names) <= MOST_PRICED):
+        return None
+    wide = AnyWidthSpecification(
+        Objective(objective.loss, objective.margin, objective.l1),
+        None,
+        Skip.PENALISED if specification.skip else Skip.NONE,
+    )
+    limited = replace(
+        options, time_limit=ANY_WIDTH_SHARE * options.time_limit, gap_tolerance=1e-3, on_progress=lambda _: None
+    )
+    return train_any_width(data, wide, limited).record.dual
+
+
 def _constant(data: TrainingData, specification: Specification) -> Parameters:
     """Return the best constant network for a median or a majority: always feasible."""
     order = np.argsort(data.scaled_y)
@@ -123,9 +166,10 @@ def _optimise(
     specification: Specification,
     options: TrainOptions,
     start: tuple[float, Parameters],
+    prices: FloatArray | None,
     deadline: float,
 ) -> tuple[TrainingProgramme, Outcome, str]:
-    training = build_programme(specification, data, _size_bound(specification, start[0]))
+    training = build_programme(specification, data, _size_bound(specification, start[0]), prices)
     lowered = lower_programme(training.programme)
     choice = choose(lowered.programme, options.solver)
     outcome = choice.backend.solve(

@@ -15,11 +15,13 @@ from verinet.verify.extremes import (
     robust_radius,
 )
 from verinet.verify.finding import Finding, OpenBox, OpenPhases, Outlook
+from verinet.verify.float_types import FloatQuestion, verify_float_query
+from verinet.verify.monotone_copies import verify_monotone_copies
+from verinet.verify.monotone_pieces import FallingPiece, SlopeReport, falling_pieces
 from verinet.verify.objectives import Case, Change, Distance, Metric, Objective
 from verinet.verify.optimise import Optimiser, maximise, minimise
 from verinet.verify.optimum import Basis, OptimiseOptions, Optimum, OptimumProgress, OptimumStatus, Sense
 from verinet.verify.options import Deadline, VerifyOptions
-from verinet.verify.slopes import FallingPiece, SlopeReport, falling_pieces
 from verinet.verify.verdict import Answer, Interrupted, Level, Replay, ReplayedPoint, Verdict, Witness
 from verinet.verify.verifier import verify_property, verify_query
 
@@ -35,6 +37,7 @@ __all__ = [
     "Distance",
     "FallingPiece",
     "Finding",
+    "FloatQuestion",
     "Interrupted",
     "Level",
     "Metric",
@@ -65,6 +68,8 @@ __all__ = [
     "nearest_counterexample",
     "output_range",
     "robust_radius",
+    "verify_float_query",
+    "verify_monotone_copies",
     "verify_property",
     "verify_query",
 ]

@@ -13,6 +13,7 @@ from verinet.verify.box_search import BoxSearch, Stop
 from verinet.verify.falsify import SAMPLES, Falsifier
 from verinet.verify.finding import Finding, Outlook
 from verinet.verify.options import Deadline, VerifyOptions
+from verinet.verify.pairs import Pair, pair_up
 from verinet.verify.region_tape import RegionTape, domain_atoms, prepare
 from verinet.verify.watch import Watch
 
@@ -36,6 +37,13 @@ def search_with_branching(network: Network, region: Region, options: VerifyOptio
         FOUND is confirmed exactly. OPEN carries the worst box that is left, and the bound of its violation. The user's
         interrupt ends the search, and is a reason like any other.
     """
+    pair = pair_up(network, region)
+    if pair is None:
+        return _search(network, region, options, deadline, None)
+    return pair.restored(_search(pair.network, pair.region, options, deadline, pair))
+
+
+def _search(network: Network, region: Region, options: VerifyOptions, deadline: Deadline, pair: Pair | None) -> Finding:
     bounds = bound_network(network, InputSet.of(region.domain))
     open_cases = [case for case in region.unsafe if not (case and refuted_by(case, atom_bounds(bounds, case)))]
     closed = len(region.unsafe) - len(open_cases)
@@ -46,7 +54,7 @@ def search_with_branching(network: Network, region: Region, options: VerifyOptio
         return Finding(Outlook.OPEN, reason="a case without conditions holds anywhere; the falsifier finds a point")
     if not all(are_floats_enough(bounds, case) for case in open_cases):
         return Finding(Outlook.OPEN, reason=BEYOND_FLOATS, unstable=bounds.unstable)
-    search = prepare(network, region, open_cases, bounds, options, deadline)
+    search = prepare(network, region, open_cases, bounds, options, deadline, pair)
     return replace(_Decision(search).run(), unstable=bounds.unstable)
 
 

@@ -13,6 +13,15 @@ from verinet.verify.cone_climb import climb
 
 __all__ = ["search_hulls"]
 
+MOST_BLIND = 200
+"""Hulls of one search that are halved though no edge has a kink: around a flat optimum there is no end of them."""
+
+NEAR = 1e-5
+"""Such hulls stay as they are where their bounds exceed what is asked for by less, relative."""
+
+ROUNDING = 1e-9
+"""Bounds that exceed what is asked for by this share of all terms' sizes may do so by rounding alone."""
+
 
 @jit
 def _settle(
@@ -191,6 +200,20 @@ def _edge(
 
 
 @jit
+def _longest(corners: IntArray, count: int) -> tuple[int, int]:
+    """Return the two corners that lie furthest apart."""
+    one, other, most = 0, -1, 0.0
+    for i in range(count):
+        for j in range(i):
+            distance = 0.0
+            for c in range(corners.shape[1]):
+                distance += abs(float(corners[i, c]) - float(corners[j, c]))
+            if distance > most:
+                one, other, most = i, j, distance
+    return one, other
+
+
+@jit
 def _search(
     products: FloatArray,
     weights: FloatArray,
@@ -231,6 +254,14 @@ def _search(
     bounds = np.empty(2)
     best, bound, nodes, top, free, free_terms = -np.inf, -np.inf, 0, 0, 0, 0
 
+    magnitude, first, blind = 0.0, 0, 0
+    for term in range(terms):
+        largest = 0.0
+        for row in range(first, ends[term]):
+            for i in range(count):
+                largest = max(largest, abs(products[i, row]))
+        magnitude += abs(weights[term]) * largest
+        first = ends[term]
     # The root goes through the same door as every child: as the only one of a family.
     family = 1
     for i in range(count):
@@ -324,6 +355,12 @@ def _search(
                         # The worst corner has no kink on its edges; any other pair may have.
                         partner, _ = _edge(matrix, own_weights, own_ends, height, heads, i)
                         worst = i if partner >= 0 else worst
+                near = limit + NEAR * limit + ROUNDING * magnitude
+                # Around a greatest value of zero bounds fall with the hulls, but never to zero.
+                if partner < 0 and limit > 0.0 and node_upper[top] > near and blind < MOST_BLIND:
+                    # Pairs of corners share the greatest row of each term, and yet no row may be it everywhere.
+                    worst, partner = _longest(node_corners[top], heads)
+                    blind += 1
             exact = True
             if partner >= 0:
                 for c in range(width):

@@ -73,7 +73,7 @@ PULLBACKS: Mapping[type, Callable[..., _Range]] = {
 """How a range of derivatives passes an operation, for one of its arguments."""
 
 
-def derivative_range(bounds: NetworkBounds, output: int) -> tuple[ObjectArray, ObjectArray]:
+def derivative_range(bounds: NetworkBounds, output: int) -> tuple[ObjectArray, ObjectArray, int]:
     """Enclose the derivatives of one output with respect to every input, over all pieces that meet the domain.
 
     Parameters
@@ -85,7 +85,8 @@ def derivative_range(bounds: NetworkBounds, output: int) -> tuple[ObjectArray, O
     Returns
     -------
     lower, upper : ndarray of Python int, shape (size_in,)
-        Over a common positive denominator: only the signs are of use.
+    denominator : int
+        Positive, of all of them.
 
     Notes
     -----
@@ -115,4 +116,4 @@ def derivative_range(bounds: NetworkBounds, output: int) -> tuple[ObjectArray, O
     factors = [common // part.denominator for part in parts]
     lower = np.concatenate([part.lower * f for part, f in zip(parts, factors, strict=True)])
     upper = np.concatenate([part.upper * f for part, f in zip(parts, factors, strict=True)])
-    return lower, upper
+    return lower, upper, common

@@ -1,6 +1,7 @@
 """The cone engine of the optimiser: one-hidden-layer networks without hidden biases over an L1 ball around zero.
 
-Such a network is what prices the units of training, with the weights as its inputs. See `verinet.verify.cone_search`.
+Their ReLUs may be max-pooled, before or after. Such a network is what prices the units of training, with the weights
+as its inputs. See `verinet.verify.cone_search`.
 """
 
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from fractions import Fraction
 import numpy as np
 
 from verinet.errors import InputError
-from verinet.model import Affine, Domain, Input, Network, Relu, Side
-from verinet.numeric import BoolArray, FloatArray, float_down, float_up
+from verinet.model import Affine, Domain, Input, Maximum, Network, Relu, Side
+from verinet.numeric import BoolArray, FloatArray, IntArray, float_down, float_up
 from verinet.verify.cone_search import ConeOptions, ConeSearch
 from verinet.verify.objectives import Case
 from verinet.verify.optimum import Basis
@@ -25,14 +26,24 @@ SHARE_OF_GAP = 0.25
 """Of the wanted gap, for the search: the rest is for rounding."""
 
 
+SHAPES = (
+    (Input, Affine, Relu, Affine),
+    (Input, Affine, Relu, Maximum, Affine),
+    (Input, Affine, Maximum, Relu, Affine),
+)
+"""The operations that a network may consist of: the greatest of ReLUs is the ReLU of the greatest."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Sum:
-    """``outputs = weights relu(rows x) + constants`` over a ball of a radius.
+    """``outputs = weights max(0, greatest of each term's rows x) + constants`` over a ball of a radius.
 
     Parameters
     ----------
-    rows : ndarray, shape (units, inputs)
-    weights : ndarray, shape (outputs, units)
+    rows : ndarray, shape (rows, inputs)
+    ends : ndarray of int, shape (terms,)
+        Where each term's rows end.
+    weights : ndarray, shape (outputs, terms)
     constants : ndarray, shape (outputs,)
     radius : Fraction
     allowed : ndarray of bool, shape (inputs, 2)
@@ -40,6 +51,7 @@ class _Sum:
     """
 
     rows: FloatArray
+    ends: IntArray
     weights: FloatArray
     constants: FloatArray
     radius: Fraction
@@ -71,10 +83,10 @@ def optimise_with_cones(search: Search) -> Report:
     read = _read(search.problem.network, search.problem.domain)
     if read is None or not all(_is_plain(item.case) for item in search.open_cases):
         raise InputError(
-            "the engine cone needs one hidden layer of ReLUs without biases, an L1 ball around zero over all inputs, "
-            "and a linear objective of outputs without conditions; choose another engine"
+            "the engine cone needs one hidden layer of ReLUs without biases, max-pooled or not, an L1 ball around zero "
+            "over all inputs, and a linear objective of outputs without conditions; choose another engine"
         )
-    prepared = ConeSearch(read.rows, np.arange(read.rows.shape[1])[None, :])
+    prepared = ConeSearch(read.rows, np.arange(read.rows.shape[1])[None, :], read.ends)
     search.incumbent.offer([0.0] * read.rows.shape[1])
     for number, item in enumerate(search.open_cases):
         if search.is_finished or search.deadline.passed:
@@ -87,7 +99,7 @@ def optimise_with_cones(search: Search) -> Report:
 def _solve_case(search: Search, number: int, case: Case, read: _Sum, prepared: ConeSearch) -> None:
     expression = case.objective.expression
     assert expression is not None
-    exact = [Fraction(0)] * len(read.rows)
+    exact = [Fraction(0)] * len(read.ends)
     constant = expression.constant
     for symbol, coefficient in expression.terms:
         constant += coefficient * Fraction(float(read.constants[symbol.index]))
@@ -121,9 +133,9 @@ def _read(network: Network, domain: Domain) -> _Sum | None:
     """Read a network and a domain of the engine's kind; None for any other."""
     allowed = _allowed(domain)
     ops = [node.op for node in network.nodes]
-    if allowed is None or [type(op) for op in ops] != [Input, Affine, Relu, Affine]:
+    if allowed is None or tuple(type(op) for op in ops) not in SHAPES:
         return None
-    _, hidden, _, output = ops
+    hidden, output = ops[1], ops[-1]
     assert isinstance(hidden, Affine)
     assert isinstance(output, Affine)
     chain = all(
@@ -132,7 +144,11 @@ def _read(network: Network, domain: Domain) -> _Sum | None:
     if not chain or network.outputs != (network.nodes[-1].name,) or hidden.bias.any():
         return None
     rows, weights = (op.maps[0].to_sparse().matrix.toarray() for op in (hidden, output))
-    return _Sum(rows, weights, output.bias, domain.balls[0].radius, allowed)
+    ends = np.arange(1, len(rows) + 1)
+    for pool in ops:
+        if isinstance(pool, Maximum):
+            rows, ends = rows[pool.members], pool.offsets[1:]
+    return _Sum(rows, ends, weights, output.bias, domain.balls[0].radius, allowed)
 
 
 def _allowed(domain: Domain) -> BoolArray | None:

@@ -162,7 +162,7 @@ class OptimiseOptions:
     engine : str
         ``auto`` or one of `verinet.verify.optimisers.OPTIMISERS`.
     solver : str
-        Backend of the milp engine: ``auto``, ``gurobi`` or ``highs``.
+        Backend of the milp engine: ``auto``, ``gurobi``, ``highs``, ``scip`` or ``cpsat``.
     timeout : float
         Seconds of wall time.
     threads : int

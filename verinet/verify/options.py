@@ -52,7 +52,7 @@ class VerifyOptions:
     engine : str
         ``auto``, ``branch``, ``phase``, ``milp`` or ``smt``.
     solver : str
-        Backend of the milp engine: ``auto``, ``gurobi`` or ``highs``.
+        Backend of the milp engine: ``auto``, ``gurobi``, ``highs``, ``scip`` or ``cpsat``.
     timeout : float
         Seconds of wall time.
     started : float or None

@@ -15,6 +15,7 @@ from verinet.verify.atoms import BEYOND_FLOATS, float_atoms
 from verinet.verify.box_kernels import Cases
 from verinet.verify.box_minimum import make_balls
 from verinet.verify.options import Deadline, VerifyOptions
+from verinet.verify.pairs import Pair
 from verinet.verify.witness import confirm
 
 __all__ = ["RegionTape", "append_rows", "domain_atoms", "make_cases", "prepare", "with_atoms"]
@@ -134,6 +135,7 @@ def prepare(
     bounds: NetworkBounds,
     options: VerifyOptions,
     deadline: Deadline,
+    pair: Pair | None = None,
 ) -> RegionTape:
     """Prepare the question whether a region holds a counterexample.
 
@@ -146,10 +148,16 @@ def prepare(
     bounds : NetworkBounds
     options : VerifyOptions
     deadline : Deadline
+    pair : Pair or None
+        Of network and region, where they are about two copies: the tape then has their differences too.
     """
+    enclosed = bounds if pair is None else pair.bounds(bounds)
+    if pair is not None:
+        open_cases = [pair.restated(case) for case in open_cases]
     shared = domain_atoms(region.domain)
     atoms = list(dict.fromkeys(atom for case in open_cases for atom in (*case, *shared)))
     place = {atom: i for i, atom in enumerate(atoms)}
     rows = [[place[atom] for atom in dict.fromkeys((*case, *shared))] for case in open_cases]
-    cases = make_cases(region.domain, rows, atoms, network.size_out)
-    return RegionTape(network, region, options, deadline, make_tape(with_atoms(network, bounds, atoms)), cases)
+    cases = make_cases(region.domain, rows, atoms, enclosed.network.size_out)
+    tape = make_tape(with_atoms(enclosed.network, enclosed, atoms))
+    return RegionTape(network, region, options, deadline, tape, cases)

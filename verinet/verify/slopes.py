@@ -1,334 +1,254 @@
-"""The least slope of a network with one hidden layer of ReLUs, by branching on the phases of its units.
+"""Properties that derivatives decide: monotonicity and Lipschitz constants, box by box.
 
-On each linear piece the derivative by an input is the skip's weight plus what the active units contribute. A branch
-fixes the phases of some units; it is given up when the rest cannot make the slope negative, or when no input has those
-phases. A continuous function whose pieces all have a slope >= 0 along an input never falls along it.
-
-Soundness: slopes are exact. That a piece has no inside is believed only where a positive combination of its units'
-conditions is nowhere positive on the box, in rational arithmetic; the linear programme that finds the combination is
-not trusted. Pieces that are not excluded count, so the answer may be too careful, never too bold.
+Both need nothing but the derivatives of the linear pieces that meet the domain. Over a box these are enclosed in exact
+arithmetic (`verify.derivative`); where the enclosure is too wide the box is halved. A box with a wrong derivative in
+its middle proposes a counterexample, which exact evaluation has to confirm.
 """
 
 import heapq
-import itertools
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
 
-from verinet.errors import SolverError
-from verinet.model import Affine, Dense, Domain, Input, Monotone, Network, Relu
-from verinet.numeric import BoolArray, FloatArray
-from verinet.solve import GrowingProgramme
+from verinet.bounds import InputSet, Interval, NetworkBounds, bound_network, open_entries
+from verinet.model import Atom, Domain, Lipschitz, Monotone, Network, Norm, Reduction, Relu
+from verinet.numeric import FloatArray, ObjectArray
+from verinet.verify.derivative import derivative_range
+from verinet.verify.gradient import input_gradient
 from verinet.verify.options import Deadline
 
-__all__ = ["FallingPiece", "SlopeReport", "falling_pieces"]
+__all__ = ["SLOPE_KINDS", "SlopeSearch", "Sloped"]
 
-MOST_BRANCHES = 20_000
-"""Branches after which the search gives up."""
+Sloped = Monotone | Lipschitz
+"""Kinds that derivatives decide."""
 
-FLAT = 1e-9
-"""Pieces no deeper than this may have no inside, which exact arithmetic then decides."""
+MOST_BOXES = 20_000
+"""Beyond these, other engines are the better choice."""
 
-MOST_PIECES = 20
-"""Falling pieces after which it has seen enough."""
+FINEST = 2.0**-12
+"""Sides, as shares of the domain's, of a box that is no longer halved: where kinks cross, no box is small enough."""
 
+FEW_UNSTABLE, MOST_PHASES = 8, 128
+"""Open ReLUs of a box whose phases are told apart, and the most derivatives that are enclosed for it."""
 
-@dataclass(frozen=True, eq=False)
-class FallingPiece:
-    """A linear piece on which the output goes in the wrong direction, or might: phases that were not excluded.
-
-    Parameters
-    ----------
-    feature : int
-        The input along which it goes.
-    active : ndarray of bool, shape (units,)
-        Phases of the hidden units.
-    point : ndarray, shape (inputs,)
-        In the middle of the piece, as a solver claims.
-    slope : float
-        In the demanded direction: negative.
-    depth : float
-        How far the point is from the nearest kink, as a share of what the kink's unit varies over the box; near zero
-        or below it the piece may be none.
-    stretch : tuple of float
-        From where to where along the input, through the point, the output goes in the wrong direction throughout, in
-        floating point; empty where the piece is none.
-    """
-
-    feature: int
-    active: BoolArray
-    point: FloatArray
-    slope: float
-    depth: float
-    stretch: tuple[float, float]
-
-    @property
-    def pair(self) -> tuple[FloatArray, FloatArray]:
-        """The two ends of the stretch."""
-        first, second = self.point.copy(), self.point.copy()
-        first[self.feature], second[self.feature] = self.stretch
-        return first, second
+STEPS = 24
+"""Halvings of the first step from a point towards a counterexample."""
 
 
-@dataclass(frozen=True, eq=False)
-class SlopeReport:
-    """What the search found.
-
-    Parameters
-    ----------
-    pieces : tuple of FallingPiece
-        The steepest first.
-    complete : bool
-        Whether the search came to its end. Then, without pieces, the property is proved.
-    branches : int
-    """
-
-    pieces: tuple[FallingPiece, ...]
-    complete: bool
-    branches: int
-
-    @property
-    def proves(self) -> bool:
-        """Whether every slope has the right sign."""
-        return self.complete and not self.pieces
+def _monotone_excess(prop: Monotone, lower: ObjectArray, upper: ObjectArray, denominator: int) -> Fraction:
+    """Return how far the worst derivative is on the wrong side of zero; inputs may rise by different amounts."""
+    moved = list(prop.inputs)
+    wrong = -lower[moved] if prop.increasing else upper[moved]
+    return Fraction(max(wrong, default=0), denominator)
 
 
-@dataclass(frozen=True, eq=False)
-class _Layer:
-    """A network of one hidden layer over a box.
-
-    Parameters
-    ----------
-    weights : ndarray, shape (units, inputs)
-    biases : ndarray, shape (units,)
-    outputs : ndarray, shape (units,)
-    skip : ndarray, shape (inputs,)
-    lower, upper : tuple of Fraction
-        The box.
-    """
-
-    weights: FloatArray
-    biases: FloatArray
-    outputs: FloatArray
-    skip: FloatArray
-    lower: tuple[Fraction, ...]
-    upper: tuple[Fraction, ...]
+def _lipschitz_excess(prop: Lipschitz, lower: ObjectArray, upper: ObjectArray, denominator: int) -> Fraction:
+    """Return by how much the dual norm of the gradient may exceed the constant."""
+    steepest = [max(-lower[i], upper[i]) for i in prop.inputs]
+    norm = sum(steepest) if prop.norm is Norm.LINF else max(steepest)
+    return Fraction(norm, denominator) - prop.constant
 
 
-def _layer_of(network: Network, domain: Domain, output: int) -> _Layer | None:
-    """Read the parameters; None if the network is of another kind."""
-    by_type = {kind: [n for n in network.nodes if isinstance(n.op, kind)] for kind in (Input, Affine, Relu)}
-    inputs, affine, relus = (by_type[kind] for kind in (Input, Affine, Relu))
-    if len(network.nodes) != len(inputs) + len(affine) + len(relus) or len(inputs) != 1 or len(network.outputs) != 1:
-        return None
-    name, last = inputs[0].name, network.by_name[network.outputs[0]]
-    if not isinstance(last.op, Affine) or not all(_is_plain(m) for n in affine for m in _maps(n.op)):
-        return None
-    size = network.size_in
-    weights, biases, outputs, skip = np.zeros((0, size)), np.zeros(0), np.zeros(0), np.zeros(size)
-    if relus:
-        if len(relus) != 1 or len(affine) != 2 or last.arguments.count(relus[0].name) != 1:
-            return None
-        hidden = network.by_name[relus[0].arguments[0]]
-        if hidden is last or not isinstance(hidden.op, Affine) or hidden.arguments != (name,):
-            return None
-        weights, biases = _dense(hidden.op, 0), hidden.op.bias
-    elif len(affine) != 1:
-        return None
-    for position, argument in enumerate(last.arguments):
-        row = _dense(last.op, position)[output]
-        if relus and argument == relus[0].name:
-            outputs = row
-        elif argument == name and not skip.any():
-            skip = row
-        else:
-            return None
-    return _Layer(weights, biases, outputs, skip, *domain.exact_box())
+def _monotone_direction(prop: Monotone, gradient: FloatArray) -> FloatArray:
+    """Return where to go from the middle of a box: up in the inputs whose derivative is wrong."""
+    direction, moved = np.zeros(len(gradient)), list(prop.inputs)
+    wrong = gradient[moved] < 0 if prop.increasing else gradient[moved] > 0
+    direction[moved] = wrong
+    return direction
 
 
-def _maps(op: object) -> Sequence[object]:
-    return op.maps if isinstance(op, Affine) else ()
+def _lipschitz_direction(prop: Lipschitz, gradient: FloatArray) -> FloatArray:
+    """Return where the output falls fastest, measured by the property's norm."""
+    direction, moved = np.zeros(len(gradient)), list(prop.inputs)
+    if prop.norm is Norm.LINF:
+        direction[moved] = -np.sign(gradient[moved])
+    else:
+        steepest = moved[int(np.argmax(np.abs(gradient[moved])))]
+        direction[steepest] = -np.sign(gradient[steepest])
+    return direction
 
 
-def _is_plain(found: object) -> bool:
-    return isinstance(found, Dense) and found.weights.dtype.kind == "f"
+@dataclass(frozen=True)
+class _Kind:
+    """What a kind asks of derivatives: how far they are off, and the way to a counterexample."""
+
+    excess: Callable[..., Fraction]
+    direction: Callable[..., FloatArray]
 
 
-def _dense(op: Affine, position: int) -> FloatArray:
-    found = op.maps[position]
-    assert isinstance(found, Dense)
-    return np.asarray(found.weights, dtype=np.float64)
+SLOPE_KINDS: Mapping[type, _Kind] = {
+    Monotone: _Kind(_monotone_excess, _monotone_direction),
+    Lipschitz: _Kind(_lipschitz_excess, _lipschitz_direction),
+}
+"""By kind of property."""
 
 
-def falling_pieces(
-    network: Network, domain: Domain, prop: Monotone, deadline: Deadline, enough: int = MOST_PIECES
-) -> SlopeReport | None:
-    """Look for linear pieces on which a monotone property fails, or prove that there are none.
+@dataclass(eq=False)
+class SlopeSearch:
+    """A search over boxes of the user's domain.
 
     Parameters
     ----------
     network : Network
+        The user's.
     domain : Domain
-        Its box counts: what else it demands is left out, so that a proof holds for more than was asked.
-    prop : Monotone
-        Of one or more inputs, each looked at by itself.
-    deadline : Deadline
-    enough : int
-        Falling pieces with an inside after which the search for an input ends.
+    prop : Monotone or Lipschitz
 
-    Returns
-    -------
-    SlopeReport or None
-        None if the network has not one hidden layer of ReLUs.
+    Notes
+    -----
+    Soundness: the straight way between two inputs stays in the box that holds them, and in the conditions, which are
+    convex. If every piece that meets a box of a subdivision has the right derivatives, the function has them all along
+    that way, whether inputs are integers or not. Boxes are halved without a gap. One that misses a condition, in exact
+    arithmetic, holds no part of a way.
     """
-    layer = _layer_of(network, domain, prop.output)
-    if layer is None:
-        return None
-    pieces: list[FallingPiece] = []
-    complete, branches = True, 0
-    for feature in prop.inputs:
-        search = _Search(layer, feature, 1 if prop.increasing else -1)
-        complete &= search.run(deadline, enough)
-        pieces += search.pieces.values()
-        branches += search.branches
-    return SlopeReport(tuple(sorted(pieces, key=lambda piece: piece.slope)), complete, branches)
 
+    network: Network
+    domain: Domain
+    prop: Sloped
+    boxes: int = 0
+    suspects: list[FloatArray] = field(default_factory=list)
+    """Middles of boxes where the derivative is wrong, in floats."""
 
-class _Search:
-    """Branches by what their slope may fall to, the worst first."""
+    def holds(self, deadline: Deadline) -> bool:
+        """Return whether derivatives prove the property; False says nothing.
 
-    def __init__(self, layer: _Layer, feature: int, direction: int) -> None:
-        self.layer, self.feature = layer, feature
-        exact = [
-            direction * Fraction(float(v)) * Fraction(float(w))
-            for v, w in zip(layer.outputs, layer.weights[:, feature], strict=True)
-        ]
-        skip = direction * Fraction(float(layer.skip[feature]))
-        self.unit = math.lcm(skip.denominator, *(part.denominator for part in exact))
-        self.exact = [int(part * self.unit) for part in exact]
-        self.exact_skip = int(skip * self.unit)
-        self.start, self.parts = float(skip), np.array([float(part) for part in exact])
-        # Exact: what is too small for a float still makes a slope negative.
-        self.matter = np.flatnonzero([part != 0 for part in self.exact])
-        self.low = np.array([float(v) for v in layer.lower])
-        self.width = np.array([float(high - low) for low, high in zip(layer.lower, layer.upper, strict=True)])
-        self.scaled = layer.weights * self.width
-        self.sizes = np.maximum(np.abs(self.scaled).sum(axis=1), 1e-300)
-        self.offsets = layer.weights @ self.low + layer.biases
-        self.pieces: dict[bytes, FallingPiece] = {}
-        self.branches = 0
-
-    def run(self, deadline: Deadline, enough: int) -> bool:
-        """Search; return whether that came to its end."""
-        number = itertools.count()
-        root: dict[int, bool] = {}
-        varies = self.layer.lower[self.feature] < self.layer.upper[self.feature]
-        heap = [(self._least(root), next(number), root)] if varies else []
-        while heap and heap[0][0] < 0:
-            if deadline.passed or self.branches >= MOST_BRANCHES or len(self.pieces) >= MOST_PIECES:
+        Parameters
+        ----------
+        deadline : Deadline
+        """
+        whole = InputSet.of(self.domain)
+        # A range may be wider than the largest float.
+        scale = np.nextafter(0.5 * whole.box.upper - 0.5 * whole.box.lower, np.inf)
+        heap: list[tuple[float, int, FloatArray, FloatArray]] = []
+        waiting = [(whole.box.lower, whole.box.upper)]
+        while waiting or heap:
+            for lower, upper in waiting:
+                excess = self._excess(lower, upper, whole, deadline)
+                if excess > 0:
+                    heapq.heappush(heap, (-excess, self.boxes, lower, upper))
+            if not heap:
+                return True
+            if self.suspects or deadline.passed or self.boxes >= MOST_BOXES:
                 return False
-            if sum(piece.depth > FLAT for piece in self.pieces.values()) >= enough:
+            _, _, lower, upper = heapq.heappop(heap)
+            sides = (0.5 * upper - 0.5 * lower) / scale
+            widest = int(np.argmax(sides))
+            if sides[widest] < FINEST:
                 return False
-            _, _, phases = heapq.heappop(heap)
-            self.branches += 1
-            for child in self._children(phases):
-                least = self._least(child)
-                if least < 0:
-                    heapq.heappush(heap, (least, next(number), child))
+            middle = 0.5 * lower[widest] + 0.5 * upper[widest]
+            if not lower[widest] < middle < upper[widest]:
+                return False
+            left, right = upper.copy(), lower.copy()
+            left[widest] = right[widest] = middle
+            waiting = [(lower, left), (right, upper)]
         return True
 
-    def _least(self, phases: Mapping[int, bool]) -> int:
-        """Return what the slope is at least where some units have known phases, exactly, in its smallest unit."""
-        parts = (part if phases.get(k, part < 0) else 0 for k, part in enumerate(self.exact))
-        return self.exact_skip + sum(parts)
+    def _excess(self, lower: FloatArray, upper: FloatArray, whole: InputSet, deadline: Deadline) -> float:
+        """Return a positive number if some derivative over a box may be wrong, the larger the worse; else zero."""
+        self.boxes += 1
+        if any(_misses(atom, lower, upper) for atom in (*self.domain.conditions, *self.prop.where)):
+            return 0.0
+        bounds = bound_network(self.network, InputSet(Interval(lower, upper), whole.balls))
+        found = self._worst_phase(bounds, deadline)
+        if found <= 0:
+            return 0.0
+        self._suspect(0.5 * lower + 0.5 * upper)
+        # Beyond floats it is large enough; below the smallest it is still positive.
+        return min(max(float(min(found, Fraction(10**300))), 1e-300), 1e300)
 
-    def _children(self, phases: Mapping[int, bool]) -> Iterator[dict[int, bool]]:
-        """Exclude a branch, or note its piece, and split it by the phase that would help most."""
-        try:
-            point, depth, multipliers = self._middle(phases)
-        except SolverError:
-            point, depth, multipliers = self.low + 0.5 * self.width, 0.0, {}
-        if multipliers and self._excludes(phases, multipliers):
-            return
-        values = (self.layer.weights @ point + self.layer.biases) / self.sizes
-        active = values > 0
-        for unit, phase in phases.items():
-            active[unit] = phase
-        free = [int(k) for k in self.matter if k not in phases]
-        depth = min(depth, float(np.abs(values[free]).min(initial=np.inf)))
-        slope = self._least(dict(enumerate(map(bool, active))))
-        if slope < 0 and (depth > FLAT or not free):
-            self.pieces.setdefault(
-                np.packbits(active[self.matter]).tobytes(),
-                FallingPiece(self.feature, active, point, slope / self.unit, depth, self._stretch(point)),
-            )
-        if not free:
-            return
-        # Phases other than those at the point are what makes the bound worse than the slope there.
-        unit = max(free, key=lambda k: (bool(active[k]) != bool(self.parts[k] < 0), abs(self.parts[k])))
-        yield {**phases, unit: True}
-        yield {**phases, unit: False}
+    def _worst_phase(self, bounds: NetworkBounds, deadline: Deadline) -> Fraction:
+        """Return zero if derivatives are right whatever the phases of open ReLUs, else an excess that was met.
 
-    def _stretch(self, point: FloatArray) -> tuple[float, float]:
-        """Go from a point both ways along the input for as long as the slope is negative."""
-        layer, j = self.layer, self.feature
-        low, high = self.low[j], self.low[j] + self.width[j]
-        rest = layer.weights @ point + layer.biases - layer.weights[:, j] * point[j]
-        weights = layer.weights[self.matter, j]
-        kinks = -rest[self.matter] / weights
-        ends = np.unique(np.concatenate([[low, high], kinks[(kinks > low) & (kinks < high)]]))
-        middles = 0.5 * (ends[:-1] + ends[1:])
-        on = weights * middles[:, None] + rest[self.matter] > 0
-        falls = self.start + on @ self.parts[self.matter] < 0
-        place = int(np.clip(np.searchsorted(ends, point[j], side="right") - 1, 0, max(len(falls) - 1, 0)))
-        if not len(falls) or not falls[place]:
-            return float(point[j]), float(point[j])
-        first, last = place, place
-        while first > 0 and falls[first - 1]:
-            first -= 1
-        while last + 1 < len(falls) and falls[last + 1]:
-            last += 1
-        return float(ends[first]), float(ends[last + 1])
-
-    def _middle(self, phases: Mapping[int, bool]) -> tuple[FloatArray, float, dict[int, float]]:
-        """Return the point deepest in a piece, how deep it is, and the multipliers that say it is none deeper."""
-        if not phases:
-            return self.low + 0.5 * self.width, 1.0, {}
-        units = np.array(list(phases))
-        signs = np.where(list(phases.values()), 1.0, -1.0) / self.sizes[units]
-        inputs = len(self.low)
-        programme = GrowingProgramme()
-        costs = np.concatenate([np.zeros(inputs), [-1.0]])
-        lower, upper = np.concatenate([np.zeros(inputs), [-10.0]]), np.ones(inputs + 1)
-        programme.add_columns(costs, lower, upper, np.zeros((0, inputs + 1)))
-        rows = np.column_stack([signs[:, None] * self.scaled[units], -np.ones(len(units))])
-        programme.add_rows(-signs * self.offsets[units], np.full(len(units), np.inf), rows)
-        solved = programme.solve()
-        if solved is None:
-            raise SolverError("a bounded programme was called unbounded")
-        values, duals = solved
-        point = self.low + self.width * np.clip(values[:-1], 0.0, 1.0)
-        depth = float(values[-1])
-        found = {int(k): float(y) / self.sizes[k] for k, y in zip(units, duals, strict=True) if y > 0}
-        return point, depth, found if depth <= FLAT else {}
-
-    def _excludes(self, phases: Mapping[int, bool], multipliers: Mapping[int, float]) -> bool:
-        """Whether the combined conditions are nowhere positive on the box, exactly: then the piece has no inside.
-
-        The conditions hold on the piece, so there they are zero: it lies in a hyperplane. Either the combination is
-        one, or it is zero throughout and each unit's condition is one, for each unit here varies along the input.
+        Each piece has one phase of each ReLU; some phases belong to no piece, so that an excess may be none.
         """
-        layer = self.layer
-        weights = [Fraction(0)] * len(layer.lower)
-        total = Fraction(0)
-        for unit, multiplier in multipliers.items():
-            factor = Fraction(multiplier) * (1 if phases[unit] else -1)
-            total += factor * Fraction(float(layer.biases[unit]))
-            for j in np.flatnonzero(layer.weights[unit]):
-                weights[j] += factor * Fraction(float(layer.weights[unit, j]))
-        for weight, low, high in zip(weights, layer.lower, layer.upper, strict=True):
-            total += weight * (high if weight > 0 else low)
-        return total <= 0
+        pending, found = [bounds], Fraction(0)
+        for _ in range(MOST_PHASES):
+            if not pending:
+                return Fraction(0)
+            part = pending.pop()
+            found = SLOPE_KINDS[type(self.prop)].excess(self.prop, *derivative_range(part, self.prop.output))
+            if found <= 0:
+                continue
+            halves = _split(part) if part.unstable <= FEW_UNSTABLE else ()
+            if not halves or deadline.passed:
+                return found
+            pending += halves
+        return found if found > 0 else Fraction(1)
+
+    def _gradient(self, point: FloatArray) -> FloatArray:
+        rows = np.zeros((1, self.network.size_out))
+        rows[0, self.prop.output] = 1.0
+        return np.asarray(input_gradient(self.network, point[None, :], rows)[0])
+
+    def _suspect(self, point: FloatArray) -> None:
+        gradient = self._gradient(point)
+        if not np.isfinite(gradient).all():
+            return
+        exact = np.array([Fraction(v) for v in gradient.tolist()], dtype=object)
+        if SLOPE_KINDS[type(self.prop)].excess(self.prop, exact, exact, 1) > 0:
+            self.suspects.append(point)
+
+    def proposals(self, reduction: Reduction) -> Iterator[tuple[Fraction, ...]]:
+        """Yield points of the compared pair that may be counterexamples, for exact code to look at.
+
+        Parameters
+        ----------
+        reduction : Reduction
+            Of the property.
+        """
+        lower, upper = self.domain.exact_box()
+        for middle in self.suspects:
+            direction = SLOPE_KINDS[type(self.prop)].direction(self.prop, self._gradient(middle))
+            start = self.domain.nearest(middle.tolist())
+            first = max((h - low for low, h, d in zip(lower, upper, direction, strict=True) if d), default=Fraction(0))
+            for halvings in range(STEPS):
+                step = first / 2 ** (halvings + 1)
+                moved = [v + step * int(d) for v, d in zip(start, direction, strict=True)]
+                end = self.domain.nearest(moved)
+                yield from self.joined(reduction, start, end)
+
+    def joined(
+        self, reduction: Reduction, one: Sequence[Fraction], other: Sequence[Fraction]
+    ) -> tuple[tuple[Fraction, ...], ...]:
+        """Write two inputs, either of which may be the first, as points of the compared pair."""
+        return self._joined(reduction, (one, other)), self._joined(reduction, (other, one))
+
+    def _joined(
+        self, reduction: Reduction, pair: tuple[Sequence[Fraction], Sequence[Fraction]]
+    ) -> tuple[Fraction, ...]:
+        """Write two inputs, and the distances between them, as the reduction has them."""
+        (region,) = reduction.query.regions
+        point = [Fraction(0)] * region.domain.size
+        for copy, values in zip(reduction.copies, pair, strict=True):
+            for place, value in zip(copy, values, strict=True):
+                point[place] = value
+        changes = [abs(pair[0][i] - pair[1][i]) for i in self.prop.inputs]
+        extra = region.domain.size - 1 - max(max(copy) for copy in reduction.copies)
+        if extra:
+            point[-extra:] = changes if extra == len(changes) > 1 else [max(changes)]
+        return tuple(point)
+
+
+def _split(bounds: NetworkBounds) -> list[NetworkBounds]:
+    """Split the first open ReLU into its phases; none if there is no open ReLU."""
+    for node in bounds.network.nodes:
+        if isinstance(node.op, Relu):
+            name = node.arguments[0]
+            argument = bounds.intervals[name]
+            places = np.flatnonzero(open_entries(node.op, argument))
+            if len(places):
+                lower, upper = argument.lower.copy(), argument.upper.copy()
+                lower[places[0]] = upper[places[0]] = 0.0
+                halves = Interval(lower, argument.upper), Interval(argument.lower, upper)
+                return [replace(bounds, intervals={**bounds.intervals, name: half}) for half in halves]
+    return []
+
+
+def _misses(atom: Atom, lower: FloatArray, upper: FloatArray) -> bool:
+    """Return whether no point of a box meets a condition, exactly."""
+    least = atom.expression.constant
+    for symbol, weight in atom.expression.terms:
+        least += weight * Fraction(float((lower if weight > 0 else upper)[symbol.index]))
+    return least > 0 or (least >= 0 and atom.strict)

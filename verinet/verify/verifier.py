@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -10,19 +10,26 @@ from functools import partial
 from verinet.bounds import InputSet, bound_network
 from verinet.errors import InputError
 from verinet.model import Affine, Domain, Monotone, Network, Property, Query, Reduction, Region, reduce_property
+from verinet.numeric import FloatArray
 from verinet.solve import Z3Backend, get
 from verinet.verify.cold_start import COMPILED_ENGINES, search_when_compiled
-from verinet.verify.derivative import derivative_range
 from verinet.verify.falsify import falsify, sample
 from verinet.verify.finding import Finding, Outlook
 from verinet.verify.milp import search_with_milp
+from verinet.verify.monotone_pieces import falling_pieces
 from verinet.verify.options import Deadline, VerifyOptions
-from verinet.verify.slopes import falling_pieces
+from verinet.verify.slopes import Sloped, SlopeSearch
 from verinet.verify.smt import is_occupied, search_with_smt
 from verinet.verify.verdict import Answer, Interrupted, Level, Verdict
-from verinet.verify.witness import make_witness
+from verinet.verify.witness import confirm, make_witness
 
 __all__ = ["ENGINES", "verify_property", "verify_query"]
+
+SLOPES_SHARE, SLOPES_SECONDS = 0.3, 20.0
+"""Part of the time limit, and the most of a long one, in which derivatives may decide."""
+
+PIECES_SHARE, PIECES_SECONDS = 0.5, 60.0
+"""The same for the linear pieces of one hidden layer, which derivatives box by box left open."""
 
 FALSIFIER_SHARE = 0.2
 """Part of the time limit that the falsifier may take before the proof begins."""
@@ -36,14 +43,15 @@ MOST_MOVING_INPUTS = 12
 FEW_UNSTABLE = 16
 """A MILP with so few binaries takes a fraction of a second."""
 
+BOXES_SHARE, BOXES_SECONDS = 0.2, 20.0
+"""Part of the time, and the most of a long one, in which boxes are split before a solver is asked: boxes decide most
+comparisons in a second, and never those that touch their threshold."""
+
 FALSIFIER_ROUNDS = {"branch": 0}
 """Rounds of sampling before an engine starts, one if not named here; the branch engine goes on with them itself."""
 
 WATCHFUL = frozenset({"phase"})
 """Engines that need no falsifier before them: theirs begins once cheap bounds have said where to look."""
-
-SLOPES_SHARE, SLOPES_SECONDS = 0.5, 60.0
-"""Part of the time limit for the slopes of a network's pieces, and the most that they take of a long one."""
 
 MOST_UNSTABLE_FOR_Z3, MOST_PRODUCTS_FOR_Z3 = 60, 20_000
 """Unstable neurons, and products of one evaluation, beyond which Z3 decides nothing in some seconds."""
@@ -55,12 +63,26 @@ def _smt_engine(network: Network, region: Region, options: VerifyOptions, deadli
     return search_with_smt(network, region, deadline)
 
 
+def _boxes_then_milp(network: Network, region: Region, options: VerifyOptions, deadline: Deadline) -> Finding:
+    """Split boxes for a while, then leave what touches its threshold to a solver."""
+    share = deadline.within(min(BOXES_SHARE * deadline.left, BOXES_SECONDS))
+    finding = ENGINES["branch"](network, region, options, share)
+    if finding.outlook is not Outlook.OPEN or finding.interrupted or deadline.passed:
+        return finding
+    second = search_with_milp(network, region, options, deadline)
+    # The bound of the boxes left holds as well as that of the solver.
+    return finding if second.outlook is Outlook.OPEN and second.bound is None else second
+
+
 ENGINES: Mapping[str, Engine] = {
     **{name: partial(search_when_compiled, name) for name in COMPILED_ENGINES},
     "milp": search_with_milp,
     "smt": _smt_engine,
 }
 """The engines by name; ``auto`` chooses among them."""
+
+_IN_TURN = "branch, then milp"
+"""What ``auto`` may choose beside them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +98,8 @@ class _Task:
     options : VerifyOptions
     deadline : Deadline
     started : float
+    is_comparison : bool
+        Whether copies of a network, or several networks, are compared.
     """
 
     network: Network
@@ -83,9 +107,12 @@ class _Task:
     options: VerifyOptions
     deadline: Deadline
     started: float
+    is_comparison: bool
 
     @classmethod
-    def start(cls, network: Network, reduction: Reduction, options: VerifyOptions) -> "_Task":
+    def start(
+        cls, network: Network, reduction: Reduction, options: VerifyOptions, is_comparison: bool = False
+    ) -> "_Task":
         if options.engine != "auto" and options.engine not in ENGINES:
             raise InputError(f"the engine must be one of auto, {', '.join(ENGINES)}, found {options.engine!r}")
         if options.solver != "auto":
@@ -96,7 +123,8 @@ class _Task:
         # A region whose box is crossed holds no point; bounds over it would mean nothing.
         regions = tuple(r for r in reduction.query.regions if not r.domain.has_empty_box)
         live = replace(reduction, query=replace(reduction.query, regions=regions))
-        return cls(network, live, options, Deadline(began + options.timeout), now)
+        is_comparison = is_comparison or reduction.compares
+        return cls(network, live, options, Deadline(began + options.timeout), now, is_comparison)
 
     @property
     def searched(self) -> Network:
@@ -116,7 +144,13 @@ class _Task:
         return self.verdict(Answer.VIOLATED, engine, witness=witness, evidence=evidence)
 
 
-def verify_property(network: Network, domain: Domain, prop: Property, options: VerifyOptions | None = None) -> Verdict:
+def verify_property(
+    network: Network,
+    domain: Domain,
+    prop: Property,
+    options: VerifyOptions | None = None,
+    references: Mapping[str, Network] | None = None,
+) -> Verdict:
     """Decide whether a property holds at every input of a domain.
 
     Parameters
@@ -125,47 +159,29 @@ def verify_property(network: Network, domain: Domain, prop: Property, options: V
     domain : Domain
     prop : Property
     options : VerifyOptions or None
+    references : Mapping or None
+        Other networks that a property may compare with, by name.
 
     Returns
     -------
     Verdict
-        See `verify_query`. A monotone property whose derivatives all have the right sign is verified without search.
+        See `verify_query`. A monotone or Lipschitz property is first put to the derivatives of the linear pieces.
 
     Raises
     ------
     PropertyError
         If the property does not fit the network.
     """
-    task = _Task.start(network, reduce_property(network, domain, prop), options or VerifyOptions())
-    cheap_first = task.options.engine == "auto" and bool(task.regions)
-    if isinstance(prop, Monotone) and cheap_first and _derivative_decides(network, domain, prop):
-        sentence = "the derivative has the right sign on every linear piece, by rational interval arithmetic"
-        return _confirmed(task, "derivative (auto: the cheap sufficient test first)", (sentence,), _unstable(task))
-    if isinstance(prop, Monotone) and cheap_first:
-        return _by_slopes(task, domain, prop) or _search(task)
-    return _search(task)
+    task = _Task.start(network, reduce_property(network, domain, prop, references), options or VerifyOptions())
+    slopes = None
+    if isinstance(prop, Sloped) and task.options.engine == "auto" and task.regions:
+        slopes = SlopeSearch(network, domain, prop)
+    return _search(task, slopes)
 
 
-def _by_slopes(task: _Task, domain: Domain, prop: Monotone) -> Verdict | None:
-    """Decide a network of one hidden layer piece by piece; None for what that leaves open."""
-    engine = "slopes (auto: one hidden layer, piece by piece)"
-    within = task.deadline.within(min(SLOPES_SHARE * task.options.timeout, SLOPES_SECONDS))
-    report = falling_pieces(task.network, domain, prop, within, enough=1)
-    if report is None:
-        return None
-    if report.proves:
-        sentence = f"every linear piece has the right slope, by {report.branches} branches on the phases of ReLUs"
-        return _confirmed(task, engine, (sentence,), _unstable(task))
-    for piece in report.pieces:
-        first, second = piece.pair
-        point = tuple(Fraction(float(v)) for v in (*first, second[piece.feature]))
-        # Only where one input rises does the query's last entry stand for it.
-        if len(prop.inputs) == 1 and task.reduction.query.violated_at(point):
-            return task.violated(point, engine, ("the counterexample lies on a falling linear piece",))
-    return None
-
-
-def verify_query(network: Network, query: Query, options: VerifyOptions | None = None) -> Verdict:
+def verify_query(
+    network: Network, query: Query, options: VerifyOptions | None = None, *, is_comparison: bool = False
+) -> Verdict:
     """Decide whether a query has a counterexample.
 
     Parameters
@@ -174,6 +190,8 @@ def verify_query(network: Network, query: Query, options: VerifyOptions | None =
         The user's network; that of the query.
     query : Query
     options : VerifyOptions or None
+    is_comparison : bool
+        Whether the network holds several that the query compares; it then suits other engines.
 
     Returns
     -------
@@ -187,24 +205,68 @@ def verify_query(network: Network, query: Query, options: VerifyOptions | None =
     answer nearer to the threshold than the solver's tolerance leaves the region open, and the verdict UNKNOWN.
     """
     identity = Reduction(query, (tuple(range(network.size_in)),))
-    return _search(_Task.start(network, identity, options or VerifyOptions()))
+    return _search(_Task.start(network, identity, options or VerifyOptions(), is_comparison))
 
 
-def _derivative_decides(network: Network, domain: Domain, prop: Monotone) -> bool:
-    lower, upper = derivative_range(bound_network(network, InputSet.of(domain)), prop.output)
-    moved = list(prop.inputs)
-    # Each input of the pair may rise by itself, so each needs the sign: their sum says too little.
-    return bool((lower[moved] >= 0).all() if prop.increasing else (upper[moved] <= 0).all())
+def _by_slopes(task: _Task, search: SlopeSearch) -> Verdict | None:
+    """Decide by derivatives, box by box and then piece by piece, what they can; None for the rest."""
+    return _by_boxes(task, search) or _by_pieces(task, search)
+
+
+def _by_boxes(task: _Task, search: SlopeSearch) -> Verdict | None:
+    """Decide by derivatives what they can decide: hold everywhere, or propose a counterexample."""
+    engine = "derivative (auto: the cheap sufficient test first)"
+    task.options.on_progress("bounding derivatives")
+    holds = search.holds(task.deadline.within(min(SLOPES_SHARE * task.options.timeout, SLOPES_SECONDS)))
+    if holds:
+        sentence = (
+            f"the derivative is right on every linear piece, by rational interval arithmetic on {search.boxes} box(es)"
+        )
+        # Of many boxes the whole says little about how hard the question is: no second engine is asked.
+        return _confirmed(task, engine, (sentence,), _unstable(task) if search.boxes == 1 else None)
+    sentence = "a linear piece with a wrong derivative led to the counterexample"
+    return _confronted(task, search.proposals(task.reduction), engine, sentence)
+
+
+def _by_pieces(task: _Task, search: SlopeSearch) -> Verdict | None:
+    """Decide whether a network of one hidden layer is monotone, however narrow its pieces."""
+    if not isinstance(search.prop, Monotone):
+        return None
+    engine = "slopes (auto: one hidden layer, piece by piece)"
+    within = task.deadline.within(min(PIECES_SHARE * task.options.timeout, PIECES_SECONDS))
+    report = falling_pieces(task.network, search.domain, search.prop, within, enough=1)
+    if report is None:
+        return None
+    if report.proves:
+        sentence = f"every linear piece has the right slope, by {report.branches} branches on the phases of ReLUs"
+        return _confirmed(task, engine, (sentence,), _unstable(task))
+    points = (p for piece in report.pieces for p in search.joined(task.reduction, *map(_exact, piece.pair)))
+    return _confronted(task, points, engine, "the counterexample lies on a falling linear piece")
+
+
+def _exact(point: FloatArray) -> tuple[Fraction, ...]:
+    return tuple(map(Fraction, point.tolist()))
+
+
+def _confronted(task: _Task, points: Iterable[tuple[Fraction, ...]], engine: str, sentence: str) -> Verdict | None:
+    """Report the first point that exact evaluation confirms."""
+    (region,) = task.regions
+    for point in points:
+        found = confirm(task.searched, region, point)
+        if found is not None:
+            return task.violated(found, engine, (sentence,))
+    return None
 
 
 def _unstable(task: _Task) -> int:
     return sum(bound_network(task.searched, InputSet.of(region.domain)).unstable for region in task.regions)
 
 
-def _search(task: _Task) -> Verdict:
-    """Falsify, then prove region by region; an interrupt says what was known by then."""
+def _search(task: _Task, slopes: SlopeSearch | None = None) -> Verdict:
+    """Ask derivatives, falsify, then prove region by region; an interrupt says what was known by then."""
     try:
-        return _searched(task)
+        by_slopes = None if slopes is None else _by_slopes(task, slopes)
+        return _searched(task) if by_slopes is None else by_slopes
     except Interrupted:
         raise
     except KeyboardInterrupt:
@@ -260,8 +322,11 @@ def _chosen(task: _Task) -> tuple[str, str]:
     """Return the engine, and why: branching where few inputs move, a MILP where few neurons are open or many move."""
     if task.options.engine != "auto":
         return task.options.engine, "as requested"
-    if len(task.reduction.copies) > 1:
-        return "milp", "auto: a comparison of two inputs touches its threshold, which boxes cannot"
+    if task.is_comparison:
+        unstable = _unstable(task)
+        if unstable <= FEW_UNSTABLE:
+            return "milp", f"auto: a comparison with {unstable} unstable neurons"
+        return _IN_TURN, "auto: a comparison, which may touch its threshold where boxes cannot tell"
     moving = max(sum(low < high for low, high in zip(*r.domain.exact_box(), strict=True)) for r in task.regions)
     if moving > MOST_MOVING_INPUTS:
         if any(r.domain.integral for r in task.regions):
@@ -289,7 +354,8 @@ def _examined(task: _Task, name: str, region: Region) -> Finding:
     """Let the engine decide a region, and Z3 where the engine's tolerance leaves it open."""
     if task.deadline.passed:
         return Finding(Outlook.OPEN, reason="the time limit was reached", timed_out=True)
-    finding = ENGINES[name](task.searched, region, task.options, task.deadline)
+    engine = _boxes_then_milp if name == _IN_TURN else ENGINES[name]
+    finding = engine(task.searched, region, task.options, task.deadline)
     if (
         finding.outlook is Outlook.OPEN
         and not finding.cut_short

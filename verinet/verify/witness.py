@@ -65,7 +65,9 @@ def make_witness(network: Network, reduction: Reduction, point: tuple[Fraction, 
     replay : callable or None
     """
     points = []
-    for inputs in reduction.invert(point):
-        replayed = None if replay is None else tuple(float(v) for v in replay(inputs))
-        points.append(ReplayedPoint(inputs, evaluate_exact(network, inputs), replayed))
+    inverted = reduction.invert(point)
+    for inputs, taker in zip(inverted, reduction.networks or [network] * len(inverted), strict=True):
+        # Only the user's network comes with a file to run.
+        replayed = tuple(float(v) for v in replay(inputs)) if replay is not None and taker is network else None
+        points.append(ReplayedPoint(inputs, evaluate_exact(taker, inputs), replayed))
     return Witness(point, tuple(points), all(_is_float32(v) for v in point))

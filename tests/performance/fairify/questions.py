@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from tests.performance.verification.bench import REPOSITORY
 from verinet.io import read_onnx
 from verinet.model import (
     Atom,
     Domain,
+    Fair,
     LinearExpression,
     Network,
     Query,
@@ -20,7 +22,17 @@ from verinet.model import (
     VariableType,
 )
 
-__all__ = ["EXPRESSIONS", "FOLDER", "MARGIN", "NAMES", "Model", "exceeding", "read_model"]
+__all__ = [
+    "EXPRESSIONS",
+    "FOLDER",
+    "MARGIN",
+    "NAMES",
+    "Model",
+    "exceeding",
+    "fair_question",
+    "fair_questions",
+    "read_model",
+]
 
 FOLDER = REPOSITORY.parent / "shared" / "bench" / "fairify"
 
@@ -57,11 +69,27 @@ class Model:
 
 def read_model(name: str, folder: Path = FOLDER) -> Model:
     """Read a network of the bench folder, with the ranges of all its columns."""
-    datasets = json.loads((folder / "domains.json").read_text(encoding="utf-8"))["datasets"]
-    (columns,) = (data["columns"] for data in datasets.values() if name in data["models"])
+    columns = _dataset(name, folder)["columns"]
     ends = (tuple(Fraction(column[end]) for column in columns) for end in ("low", "high"))
     domain = Domain(*ends, (VariableType.INTEGER,) * len(columns))
     return Model(name, read_onnx(folder / "onnx" / f"{name}.onnx"), domain)
+
+
+def _dataset(name: str, folder: Path) -> Mapping[str, Any]:
+    datasets: Mapping[str, Mapping[str, Any]] = json.loads((folder / "domains.json").read_text("utf-8"))["datasets"]
+    (dataset,) = (data for data in datasets.values() if name in data["models"])
+    return dataset
+
+
+def fair_questions(folder: Path = FOLDER) -> list[tuple[str, str]]:
+    """Return every network with each of its protected attributes."""
+    return [(name, attribute) for name in NAMES for attribute in _dataset(name, folder)["protected"]]
+
+
+def fair_question(name: str, attribute: str, folder: Path = FOLDER) -> tuple[Model, Fair]:
+    """Ask whether a protected attribute alone can change the class."""
+    (protected,) = (c["index"] for c in _dataset(name, folder)["columns"] if c["name"] == attribute)
+    return read_model(name, folder), Fair(f"{attribute} does not change the class", (protected,))
 
 
 def exceeding(model: Model, expression: LinearExpression, threshold: Fraction) -> Query:

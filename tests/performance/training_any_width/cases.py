@@ -15,7 +15,7 @@ from sklearn.datasets import (
 
 from verinet.errors import InputError
 from verinet.numeric import FloatArray
-from verinet.train import AnyWidthSpecification, Loss, Objective
+from verinet.train import AnyWidthSpecification, Convolutional, ConvolutionalSpecification, Loss, Objective, Pooling
 
 __all__ = ["FAMILIES", "Case", "all_cases", "select"]
 
@@ -44,6 +44,8 @@ class Case:
         Whether the test score is worth five more trainings.
     milp : bool
         Whether the explicit mixed-integer form is tried as well.
+    layer : Convolutional or None
+        Of filters, whose weights `features` then limits.
     """
 
     data: str
@@ -54,6 +56,7 @@ class Case:
     features: int | None = 2
     folds: bool = True
     milp: bool = False
+    layer: Convolutional | None = None
 
     @property
     def name(self) -> str:
@@ -61,8 +64,11 @@ class Case:
         return f"{self.data} {self.loss.value} s={limit} {self.l1:g}"
 
     @property
-    def specification(self) -> AnyWidthSpecification:
-        return AnyWidthSpecification(Objective(self.loss, l1=self.l1), max_features_per_unit=self.features)
+    def specification(self) -> AnyWidthSpecification | ConvolutionalSpecification:
+        objective = Objective(self.loss, l1=self.l1)
+        if self.layer is not None:
+            return ConvolutionalSpecification(self.layer, objective, self.features)
+        return AnyWidthSpecification(objective, max_features_per_unit=self.features)
 
     @property
     def labels(self) -> FloatArray:
@@ -114,6 +120,18 @@ def _synthetic() -> Iterator[Case]:
     yield Case("synthetic 20000x10", x, 2.0 * y - 1.0, Loss.HINGE, 0.003, folds=False)
 
 
+def _filters() -> Iterator[Case]:
+    x, y = load_digits(return_X_y=True)
+    for pooling in (Pooling.AVERAGE, Pooling.MAX):
+        layer = Convolutional((8, 8), (3, 3), pooling=pooling)
+        for one, other in ((0, 1), (3, 8)):
+            rows = np.isin(y, (one, other))
+            classes = np.where(y[rows] == other, 1.0, -1.0)
+            yield Case(f"filters {one} v {other} {pooling.value}", x[rows], classes, Loss.HINGE, 0.01, layer=layer)
+        name = f"filters 10 digits {pooling.value}"
+        yield Case(name, x, y.astype(float), Loss.HINGE, 0.01, folds=False, layer=layer)
+
+
 FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     _moons,
     _breast_cancer,
@@ -121,8 +139,9 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     _diabetes,
     _several_classes,
     _synthetic,
+    _filters,
 )
-"""The groups of rows, in the order of the table; convolutional units become a group here."""
+"""The groups of rows, in the order of the table."""
 
 
 def all_cases() -> list[Case]:

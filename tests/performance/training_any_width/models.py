@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor, HistGradientBoostingClassifier
@@ -17,7 +17,15 @@ from sklearn.preprocessing import MinMaxScaler
 from tests.performance.training_any_width.cases import Case
 from verinet.model import evaluate
 from verinet.numeric import FloatArray
-from verinet.train import Specification, TrainingData, TrainingResult, TrainOptions, train, train_any_width
+from verinet.train import (
+    Specification,
+    TrainedOutputs,
+    TrainingData,
+    TrainingRecord,
+    TrainOptions,
+    train,
+    train_outputs,
+)
 
 __all__ = ["Fitted", "boosted", "fit_any_width", "fold_score", "linear", "milp_gap", "perceptron", "score"]
 
@@ -34,44 +42,44 @@ class Fitted:
 
     Parameters
     ----------
-    results : tuple of TrainingResult
-        One, or one a label.
+    trained : TrainedOutputs
+        Of one output, or one a label.
     labels : ndarray
         Empty where there is one.
     classes : bool
     """
 
-    results: tuple[TrainingResult, ...]
+    trained: TrainedOutputs
     labels: FloatArray
     classes: bool
 
     def predict(self, x: FloatArray) -> FloatArray:
-        outputs = np.column_stack([evaluate(result.network, x)[:, 0] for result in self.results])
+        outputs = evaluate(self.trained.network, x)
         if len(self.labels):
             return self.labels[np.argmax(outputs, axis=1)]
         return np.where(outputs[:, 0] > 0, 1.0, -1.0) if self.classes else outputs[:, 0]
 
     @property
     def units(self) -> int:
-        return sum(result.record.units for result in self.results)
+        return self.trained.parameters.units
 
     @property
     def nonzeros(self) -> int:
-        return sum(result.record.nonzeros for result in self.results)
+        return self.trained.parameters.nonzeros
 
     @property
     def gap(self) -> float:
         """The largest."""
-        return max(result.record.gap for result in self.results)
+        return max(record.gap for record in self.trained.records)
 
     def seconds_to(self, gap: float) -> float | None:
         """Return the seconds until every network's gap was as small, added up; None if one never was."""
-        times = [_seconds_to(result, gap) for result in self.results]
+        times = [_seconds_to(record, gap) for record in self.trained.records]
         return None if None in times else sum(time for time in times if time is not None)
 
 
-def _seconds_to(result: TrainingResult, gap: float) -> float | None:
-    for step in result.record.history:
+def _seconds_to(record: TrainingRecord, gap: float) -> float | None:
+    for step in record.history:
         if step.objective is not None and step.objective - step.bound <= gap * abs(step.objective):
             return step.seconds
     return None
@@ -80,15 +88,14 @@ def _seconds_to(result: TrainingResult, gap: float) -> float | None:
 def fit_any_width(case: Case, x: FloatArray, y: FloatArray, options: TrainOptions) -> Fitted:
     """Train the networks of a case on some samples."""
     targets = [np.where(y == label, 1.0, -1.0) for label in case.labels] if len(case.labels) else [y]
-    results = [
-        train_any_width(
-            TrainingData.prepare(x, target, classes=case.loss.classifies, allow_constant=True),
-            case.specification,
-            options,
-        )
+    shared = case.layer is not None
+    tables = [
+        TrainingData.prepare(x, target, classes=case.loss.classifies, allow_constant=True, shared=shared)
         for target in targets
     ]
-    return Fitted(tuple(results), case.labels, case.loss.classifies)
+    # The limit is for each output.
+    together = replace(options, time_limit=options.time_limit * len(tables))
+    return Fitted(train_outputs(tables, case.specification, together), case.labels, case.loss.classifies)
 
 
 def score(case: Case, y: FloatArray, predicted: FloatArray) -> float:
@@ -138,7 +145,7 @@ def _fit_of(make: Callable[[], object]) -> Fit:
 
 def milp_gap(case: Case, fitted: Fitted, options: TrainOptions) -> float:
     """Return the gap that the mixed-integer form with the same units has when its time is over."""
-    outputs = fitted.results[0].parameters.outputs
+    outputs = fitted.trained.parameters.outputs[0]
     specification = Specification(
         max(int((outputs > 0).sum()), 1), max(int((outputs < 0).sum()), 1), objective=case.specification.objective
     )

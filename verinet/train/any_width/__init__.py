@@ -7,14 +7,13 @@ could be worth. Features are scaled to 0..1; a unit's weights, its bias among th
 
 from verinet.train.any_width.convolution import Convolutional, Pooling, convolutional_family
 from verinet.train.any_width.family import Family, dense_family
-from verinet.train.any_width.filters import (
-    ConvolutionalResult,
-    ConvolutionalSpecification,
+from verinet.train.any_width.filter_export import (
     FilterParameters,
     build_convolutional,
+    combine_filters,
     round_filters,
-    train_convolutional,
 )
+from verinet.train.any_width.filters import ConvolutionalResult, ConvolutionalSpecification, train_convolutional
 from verinet.train.any_width.generation import Generation, Problem, Round, generate
 from verinet.train.any_width.path import (
     PathPoint,
@@ -26,7 +25,8 @@ from verinet.train.any_width.path import (
     regularisation_path,
 )
 from verinet.train.any_width.pricing import Pricer, Unit
-from verinet.train.any_width.trainer import UnitSum, assemble, gap_between, prepare_problem, train_any_width
+from verinet.train.any_width.trainer import gap_between, prepare_problem, train_any_width
+from verinet.train.any_width.unit_sum import UnitSum, assemble
 from verinet.train.any_width.universal import train_universal
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "Validation",
     "assemble",
     "build_convolutional",
+    "combine_filters",
     "convolutional_family",
     "cross_validate",
     "dense_family",

@@ -6,7 +6,7 @@ the domain is checked exactly.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Protocol
 
@@ -131,13 +131,9 @@ class MonotoneEverywhere:
         verdict = verify_property(network, self.domain, self.prop, _options(self.solver, patience, self.threads))
         if verdict.witness is None:
             return Examination(verdict)
-        query = reduce_property(network, self.domain, self.prop).query
-        point = _worst(query, verdict, deadline, self.threads)
-        size = self.domain.size
-        first = np.array([float(v) for v in point[:size]])
-        second = first.copy()
-        second[self.prop.inputs[0]] = float(point[size])
-        row = self._row(first, second)
+        reduction = reduce_property(network, self.domain, self.prop)
+        pair = reduction.invert(_worst(reduction.query, verdict, deadline, self.threads))
+        row = self._row(*(np.array(point, dtype=np.float64) for point in pair))
         return Examination(verdict, () if row is None else (row,))
 
     def _row(self, first: FloatArray, second: FloatArray) -> PointCondition | None:
@@ -190,7 +186,9 @@ class FairEverywhere:
     def examine(self, network: Network, deadline: Deadline) -> Examination:
         """Verify a network; the row is at the pair of inputs that differ most."""
         query = self.query(network)
-        verdict = verify_query(query.network, query, _options(self.solver, deadline.left, self.threads))
+        # The best network touches its tolerance, where splitting boxes tells nothing.
+        options = replace(_options(self.solver, deadline.left, self.threads), engine="milp")
+        verdict = verify_query(query.network, query, options)
         if verdict.witness is None:
             return Examination(verdict)
         point = _worst(query, verdict, deadline, self.threads)

@@ -14,7 +14,7 @@ from verinet.numeric import FloatArray
 from verinet.train.any_width.generation import Problem
 from verinet.train.any_width.master import Columns, Master, PointRows
 from verinet.train.any_width.pricing import Unit
-from verinet.train.any_width.trainer import assemble
+from verinet.train.any_width.unit_sum import assemble
 from verinet.train.data import TrainingData
 from verinet.train.export import RawParameters, build_network, to_raw
 from verinet.verify import Deadline, FallingPiece, falling_pieces
@@ -67,7 +67,8 @@ def mend(
         network, fine, known = build_network(raw), True, len(slopes)
         for prop, domain in demands:
             report = falling_pieces(network, domain, prop, deadline)
-            assert report is not None
+            if report is None:
+                return None
             fine &= report.proves
             slopes += [_slope(data, problem, units, used, piece, prop.increasing) for piece in report.pieces]
         if fine:

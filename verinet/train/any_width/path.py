@@ -16,7 +16,8 @@ from verinet.errors import InputError
 from verinet.numeric import BoolArray, FloatArray, IntArray
 from verinet.train.any_width.generation import INTERRUPTED, Generation, Problem
 from verinet.train.any_width.pricing import Pricer, Unit
-from verinet.train.any_width.trainer import UnitSum, conclude, optimise, prepare_problem
+from verinet.train.any_width.trainer import conclude, optimise, prepare_problem
+from verinet.train.any_width.unit_sum import UnitSum
 from verinet.train.data import TrainingData
 from verinet.train.programme import predict
 from verinet.train.result import TrainingResult

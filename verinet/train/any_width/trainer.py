@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -17,18 +17,17 @@ from verinet.train.any_width.family import dense_family
 from verinet.train.any_width.generation import Generation, Problem, Round, generate
 from verinet.train.any_width.master import PointRows
 from verinet.train.any_width.pricing import Pricer, Unit
+from verinet.train.any_width.unit_sum import UnitSum, assemble
 from verinet.train.data import TrainingData
 from verinet.train.export import Exported, build_network, to_raw
 from verinet.train.objective import exact_objective
-from verinet.train.programme import Parameters
 from verinet.train.result import Method, TrainingRecord, TrainingResult
-from verinet.train.specification import AnyWidthSpecification, PointCondition, TrainOptions
+from verinet.train.specification import AnyWidthSpecification, Objective, PointCondition, TrainOptions
 from verinet.verify import Deadline, are_kernels_ready, compile_kernels
 
 __all__ = [
-    "UnitSum",
-    "assemble",
     "broken_condition",
+    "check_targets",
     "conclude",
     "gap_between",
     "make_ready",
@@ -48,36 +47,6 @@ CONDITION_TOLERANCE = 1e-7
 
 GENERATION_SHARE = 0.5
 """Part of the time limit for generation where units are counted afterwards."""
-
-NEGLIGIBLE = 1e-9
-"""Units with output weights below this, relative to the largest, are residues of the master's solver."""
-
-
-@dataclass(frozen=True, eq=False)
-class UnitSum:
-    """A network as a sum: ``f = constant + skip . x + sum of sizes * signs * units``, in scaled features.
-
-    Parameters
-    ----------
-    constant : float
-    skip : ndarray, shape (features,)
-    units : tuple of Unit
-        Each once.
-    sizes : ndarray, shape (units,)
-        Positive output weights, to be taken with the units' signs.
-    """
-
-    constant: float
-    skip: FloatArray
-    units: tuple[Unit, ...]
-    sizes: FloatArray
-
-    def parameters(self) -> Parameters:
-        """Return the sign-normalised parameters of a sum of ReLUs."""
-        features = len(self.skip)
-        scaled = np.array([size * unit.weights for size, unit in zip(self.sizes, self.units, strict=True)])
-        scaled = scaled.reshape(len(self.units), features + 1)
-        return Parameters(scaled[:, :-1], scaled[:, -1], self.skip, self.constant)
 
 
 def prepare_problem(
@@ -109,8 +78,7 @@ def prepare_problem(
     for feature in specification.monotone:
         if not 0 <= feature < features:
             raise InputError(f"a monotone constraint names feature {feature}, the data has {features}")
-    if specification.objective.loss.classifies and not np.isin(data.y, (-1.0, 1.0)).all():
-        raise DataError("a classification loss needs targets -1 and 1")
+    check_targets(data, specification.objective)
     if specification.universal and found is None:
         raise InputError(
             "universal constraints need the search for counterexamples; train with train_network, without a path"
@@ -121,6 +89,12 @@ def prepare_problem(
         rows = replace(rows, margin=np.where(np.arange(len(conditions)) < len(specification.conditions), 0.0, margin))
     family = dense_family(x, specification.max_features_per_unit)
     return Problem(x, data.scaled_y, data.weights, family, specification, rows)
+
+
+def check_targets(data: TrainingData, objective: Objective) -> None:
+    """Raise a DataError if a classification loss meets other targets than -1 and 1."""
+    if objective.loss.classifies and not np.isin(data.y, (-1.0, 1.0)).all():
+        raise DataError("a classification loss needs targets -1 and 1")
 
 
 def _with_conditions(data: TrainingData, conditions: Sequence[PointCondition]) -> tuple[FloatArray, PointRows | None]:
@@ -148,33 +122,6 @@ def _with_conditions(data: TrainingData, conditions: Sequence[PointCondition]) -
 def _outward(sides: FloatArray, end: float) -> FloatArray:
     """Undo the rounding of a division: what a side demands must not become more than was asked for."""
     return np.where(sides == 0, 0.0, np.nextafter(sides, end))
-
-
-def assemble(problem: Problem, units: Iterable[Unit], values: FloatArray) -> UnitSum:
-    """Read the network off the values of a master's variables; equal units become one.
-
-    Parameters
-    ----------
-    problem : Problem
-    units : iterable of Unit
-        Of the master's columns, in their order.
-    values : ndarray, shape (variables,)
-        The constant, the skip's parts, the units' sizes.
-    """
-    parts = problem.skip_parts()
-    skip = np.zeros(problem.x.shape[1])
-    for (feature, sign), value in zip(parts, values[1 : 1 + len(parts)], strict=True):
-        skip[feature] += sign * value
-    largest = max(float(values[1:].max(initial=0.0)), 1e-300)
-    skip[np.abs(skip) <= NEGLIGIBLE * largest] = 0.0
-    sizes: dict[tuple[int, int, bytes], float] = {}
-    known: dict[tuple[int, int, bytes], Unit] = {}
-    for unit, value in zip(units, values[1 + len(parts) :], strict=True):
-        if value > NEGLIGIBLE * largest:
-            key = (unit.sign, unit.cell, unit.weights.tobytes())
-            sizes[key] = sizes.get(key, 0.0) + float(value)
-            known[key] = unit
-    return UnitSum(float(values[0]), skip, tuple(known.values()), np.array(list(sizes.values())))
 
 
 def train_any_width(

@@ -26,7 +26,6 @@ from verinet.train.any_width.generation import INTERRUPTED, Generation, Problem,
 from verinet.train.any_width.mending import mend
 from verinet.train.any_width.pricing import Pricer, Unit
 from verinet.train.any_width.trainer import (
-    assemble,
     broken_condition,
     gap_between,
     make_ready,
@@ -34,6 +33,7 @@ from verinet.train.any_width.trainer import (
     prepare_problem,
     train_any_width,
 )
+from verinet.train.any_width.unit_sum import assemble
 from verinet.train.data import TrainingData
 from verinet.train.export import RawParameters, build_network, to_raw, worst_slope
 from verinet.train.objective import exact_objective
@@ -353,5 +353,5 @@ def _without(raw: RawParameters, hidden: Sequence[int]) -> RawParameters:
     """Drop what reads some features, which have one value in the data that the network was trained on: none."""
     weights, skip = raw.weights.copy(), raw.skip.copy()
     weights[:, list(hidden)] = 0.0
-    skip[list(hidden)] = 0.0
-    return RawParameters(weights, raw.biases, raw.outputs, skip, raw.offset)
+    skip[:, list(hidden)] = 0.0
+    return RawParameters(weights, raw.biases, raw.outputs, skip, raw.offsets)

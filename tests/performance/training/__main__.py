@@ -1,0 +1,212 @@
+"""Print the grid of trainings beside the plain model; see README.md."""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from unittest.mock import patch
+
+import numpy as np
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+
+from verinet.model import evaluate
+from verinet.train import Loss, Objective, Specification, TrainingData, TrainOptions, train
+from verinet.train.layered import (
+    Architecture,
+    ConvolutionLayer,
+    DenseLayer,
+    FlattenLayer,
+    Goal,
+    LayeredSpecification,
+    MaxPoolLayer,
+    ReluLayer,
+    Tightening,
+    integer,
+    train_layered,
+)
+
+Run = Callable[[TrainOptions, Tightening], tuple[float, float, float]]
+"""From options and tightenings to seconds, objective and gap."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the grid."""
+
+    name: str
+    run: Run
+
+
+def planted(samples: int, features: int, units: int, seed: int = 0) -> TrainingData:
+    """Label random points by a random ternary network, a tenth of them wrongly."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1, (samples, features)).round(2)
+    hidden = np.maximum(x @ rng.integers(-1, 2, (units, features)).T + rng.integers(-1, 2, units), 0)
+    f = hidden @ rng.choice([-1, 1], units)
+    y = np.where(f > np.median(f), 1.0, -1.0)
+    return TrainingData.prepare(x, np.where(rng.random(samples) < 0.1, -y, y), classes=True)
+
+
+def continuous(samples: int, features: int, positive: int, negative: int) -> Case:
+    data = planted(samples, features, positive + negative)
+    specification = Specification(positive, negative, objective=Objective(Loss.HINGE, l1=0.01))
+
+    def run(options: TrainOptions, tightening: Tightening) -> tuple[float, float, float]:
+        begin = time.monotonic()
+        if tightening == Tightening.none():
+            with patch("verinet.train.trainer._any_width", return_value=None):
+                record = train(data, specification, options).record
+        else:
+            record = train(data, specification, options).record
+        return time.monotonic() - begin, float(record.objective), record.gap
+
+    return Case(f"continuous ({samples},{features},{positive}+{negative})", run)
+
+
+def layered(name: str, data: TrainingData, specification: LayeredSpecification) -> Case:
+    def run(options: TrainOptions, tightening: Tightening) -> tuple[float, float, float]:
+        begin = time.monotonic()
+        record = train_layered(data, specification, options, tightening=tightening).record
+        return time.monotonic() - begin, float(record.objective), record.gap
+
+    return Case(name, run)
+
+
+def dense(samples: int, features: int, *units: int) -> Case:
+    layers = [part for size in units for part in (DenseLayer(size), ReluLayer())]
+    architecture = Architecture((features,), (*layers, DenseLayer(1)))
+    specification = LayeredSpecification(architecture, Objective(Loss.HINGE, margin=0.5, l1=0.0, l0=1e-3))
+    name = f"ternary ({samples},{features},{'-'.join(map(str, units))})"
+    return layered(name, planted(samples, features, units[0]), specification)
+
+
+def digits(images: int, filters: int) -> Case:
+    x, y = load_digits(return_X_y=True)
+    chosen = np.flatnonzero(y < 2)
+    chosen = np.random.default_rng(0).permutation(chosen)[:images]
+    data = TrainingData.prepare(x[chosen], np.where(y[chosen] == 1, 1.0, -1.0), classes=True, shared=True)
+    architecture = Architecture(
+        (1, 8, 8), (ConvolutionLayer(filters), ReluLayer(), MaxPoolLayer(), FlattenLayer(), DenseLayer(1))
+    )
+    specification = LayeredSpecification(architecture, Objective(Loss.HINGE, l1=0.0, l0=1e-3))
+    return layered(f"digits 0 v 1 ({images} images, {filters} filters)", data, specification)
+
+
+def cases() -> list[Case]:
+    sizes = ((20, 2, 1, 1), (30, 2, 1, 1), (50, 2, 1, 1), (20, 2, 2, 1), (30, 4, 1, 1), (20, 4, 2, 2), (100, 8, 1, 1))
+    rows = [continuous(*size) for size in sizes]
+    rows += [dense(30, 5, 2), dense(60, 5, 2), dense(100, 10, 2), dense(20, 4, 3, 2)]
+    return rows + [digits(images, filters) for filters in (1, 2) for images in (10, 20, 40)]
+
+
+def grid(arguments: argparse.Namespace) -> None:
+    print(f"{'case':38s} {'solver':7s} {'model':14s} {'seconds':>8s} {'objective':>10s} {'gap':>7s}")
+    ratios = []
+    for case in cases():
+        if arguments.select not in case.name:
+            continue
+        for solver in arguments.solvers:
+            options = TrainOptions(time_limit=arguments.limit, solver="auto", gap_tolerance=1e-3)
+            # Enumeration and the choice of a larger solver belong to this project; the plain model gets the solver.
+            tight = show(case, solver, "this project", replace(options, solver=own(case, solver)), Tightening())
+            plain = show(case, solver, "plain", replace(options, solver=solver), Tightening.none())
+            if tight is not None and plain is not None:
+                ratios.append(plain / tight)
+            for field in fields(Tightening) if arguments.ablate else ():
+                alone = replace(Tightening.none(), **{field.name: True})
+                show(case, solver, field.name, replace(options, solver=solver), alone)
+    if ratios:
+        mean = float(np.exp(np.mean(np.log(ratios))))
+        print(f"plain over this project, geometric mean of {len(ratios)}: {mean:.2f}; least {min(ratios):.2f}")
+
+
+def own(case: Case, solver: str) -> str:
+    return "auto" if case.name.startswith("ternary") else solver
+
+
+def show(case: Case, solver: str, model: str, options: TrainOptions, tightening: Tightening) -> float | None:
+    """Print a row and return the seconds, the limit for a case that is open."""
+    try:
+        seconds, objective, gap = case.run(options, tightening)
+    except Exception as error:
+        print(f"{case.name:38s} {solver:7s} {model:14s} {type(error).__name__}: {error}", flush=True)
+        return None
+    print(f"{case.name:38s} {solver:7s} {model:14s} {seconds:8.2f} {objective:10.5f} {gap:7.2%}", flush=True)
+    return seconds if gap <= 2e-3 else options.time_limit
+
+
+def breast_cancer(arguments: argparse.Namespace) -> None:
+    x, y = load_breast_cancer(return_X_y=True)
+    y = np.where(y == 1, 1.0, -1.0)
+    architecture = Architecture((30,), (DenseLayer(8, integer(3)), ReluLayer(), DenseLayer(1, integer(3))))
+    objective = Objective(Loss.ZERO_ONE, margin=0.1, l1=0.0)
+    for rows in arguments.rows:
+        for number, (fold, test) in enumerate(
+            RepeatedStratifiedKFold(n_splits=5, n_repeats=1, random_state=0).split(x, y)
+        ):
+            chosen, _ = train_test_split(fold, train_size=rows, stratify=y[fold], random_state=0)
+            data = TrainingData.prepare(x[chosen], y[chosen], classes=True, allow_constant=True)
+            errors = LayeredSpecification(architecture, objective, goals=(Goal.ERRORS,))
+            begin = time.monotonic()
+            first = train_layered(data, errors, TrainOptions(time_limit=arguments.limit))
+            seconds = time.monotonic() - begin
+            line = f"{rows} rows, fold {number}: {float(first.goals[0].value):.4f} errors in {seconds:.1f} s"
+            if arguments.sparse_limit > 0:
+                sparse = replace(errors, goals=(Goal.ERRORS, Goal.NONZEROS))
+                second = train_layered(
+                    data, sparse, TrainOptions(time_limit=arguments.sparse_limit), start=first.values
+                )
+                line += f"; {second.record.nonzeros} non-zeros of 257 (bound {second.goals[1].bound:.0f})"
+                first = second
+            accuracy = np.mean(np.sign(evaluate(first.network, x[test])[:, 0]) == y[test])
+            scaler = StandardScaler().fit(x[chosen])
+            logistic = LogisticRegression(max_iter=1000).fit(scaler.transform(x[chosen]), y[chosen])
+            print(
+                f"{line}; test {accuracy:.3f}, logistic {logistic.score(scaler.transform(x[test]), y[test]):.3f}",
+                flush=True,
+            )
+
+
+def one_against_rest(arguments: argparse.Namespace) -> None:
+    x, y = load_digits(return_X_y=True)
+    rng = np.random.default_rng(0)
+    fit = np.concatenate([rng.permutation(np.flatnonzero(y == k))[: arguments.per_class] for k in range(10)])
+    test = np.setdiff1d(np.arange(len(y)), fit)
+    architecture = Architecture((64,), (DenseLayer(2), ReluLayer(), DenseLayer(1)))
+    specification = LayeredSpecification(architecture, Objective(Loss.HINGE, l1=0.0, l0=1e-3))
+    scores, links, total = [], 0, time.monotonic()
+    for k in range(10):
+        data = TrainingData.prepare(x[fit], np.where(y[fit] == k, 1.0, -1.0), classes=True, shared=True)
+        trained = train_layered(data, specification, TrainOptions(time_limit=arguments.limit))
+        scores.append(evaluate(trained.network, x[test])[:, 0])
+        links += trained.record.nonzeros
+    seconds = time.monotonic() - total
+    accuracy = float(np.mean(np.argmax(scores, axis=0) == y[test]))
+    size = 10 * (64 * 2 + 2)
+    logistic = LogisticRegression(max_iter=2000).fit(x[fit] / 16, y[fit]).score(x[test] / 16, y[test])
+    nearest = KNeighborsClassifier(1).fit(x[fit], y[fit]).score(x[test], y[test])
+    cut = 1 - links / size
+    print(f"{arguments.per_class} images a digit: accuracy {accuracy:.3f}, links cut {cut:.1%}, {seconds:.0f} s")
+    print(f"logistic regression {logistic:.3f}, nearest neighbour {nearest:.3f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.performance.training")
+    parser.add_argument("mode", nargs="?", choices=["grid", "breast-cancer", "digits"], default="grid")
+    parser.add_argument("--limit", type=float, default=120.0)
+    parser.add_argument("--sparse-limit", type=float, default=600.0)
+    parser.add_argument("--solvers", nargs="+", default=["gurobi", "highs"])
+    parser.add_argument("--select", default="")
+    parser.add_argument("--rows", type=int, nargs="+", default=[100, 200])
+    parser.add_argument("--per-class", type=int, default=10)
+    parser.add_argument("--ablate", action="store_true")
+    arguments = parser.parse_args()
+    {"grid": grid, "breast-cancer": breast_cancer, "digits": one_against_rest}[arguments.mode](arguments)
+
+
+if __name__ == "__main__":
+    main()

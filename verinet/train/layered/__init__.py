@@ -1,0 +1,54 @@
+"""Training of stacks of layers with quantised weights: dense, convolutional, pooled and gated, pruned at every level.
+
+A specification names an architecture and goals. Local search finds good weights; small one-hidden-layer networks are
+settled by enumerating their units; everything else is a mixed-integer programme over the verifier's own encodings.
+"""
+
+from verinet.train.layered.architecture import (
+    Architecture,
+    AveragePoolLayer,
+    Continuous,
+    ConvolutionLayer,
+    DenseLayer,
+    FlattenLayer,
+    GatedLayer,
+    Layer,
+    LayerValues,
+    MaxPoolLayer,
+    Quantised,
+    ReluLayer,
+    binary,
+    integer,
+    ternary,
+)
+from verinet.train.layered.network import build_layers
+from verinet.train.layered.programme import LayeredProgramme, build_layered
+from verinet.train.layered.specification import Goal, LayeredSpecification, Tightening
+from verinet.train.layered.trainer import GoalResult, LayeredResult, train_layered
+
+__all__ = [
+    "Architecture",
+    "AveragePoolLayer",
+    "Continuous",
+    "ConvolutionLayer",
+    "DenseLayer",
+    "FlattenLayer",
+    "GatedLayer",
+    "Goal",
+    "GoalResult",
+    "Layer",
+    "LayerValues",
+    "LayeredProgramme",
+    "LayeredResult",
+    "LayeredSpecification",
+    "MaxPoolLayer",
+    "Quantised",
+    "ReluLayer",
+    "Tightening",
+    "binary",
+    "build_layered",
+    "build_layers",
+    "integer",
+    "ternary",
+    "train_layered",
+]

@@ -1,0 +1,441 @@
+"""Training of stacks of layers: search, enumeration or programmes, goal after goal, and an honest record."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+
+from verinet.encode import lower_programme
+from verinet.model import Network
+from verinet.numeric import FloatArray
+from verinet.program import Outcome, Progress, SolveOptions, Status
+from verinet.solve import choose
+from verinet.train.data import TrainingData
+from verinet.train.layered.architecture import Architecture, LayerValues
+from verinet.train.layered.cases import Boxes, neighbourhoods, sign_cases
+from verinet.train.layered.enumeration import applies, enumerate_units
+from verinet.train.layered.forward import outputs_of
+from verinet.train.layered.losses import CURVED, Sample
+from verinet.train.layered.network import build_layers, prune
+from verinet.train.layered.programme import LayeredProgramme, build_layered, in_order, samples_of
+from verinet.train.layered.scoring import count, exact_goals, goals_of
+from verinet.train.layered.search import Found, search
+from verinet.train.layered.specification import Goal, LayeredSpecification, Tightening
+from verinet.train.result import Method, TrainingRecord
+from verinet.train.specification import TrainOptions
+
+__all__ = ["GoalResult", "LayeredResult", "train_layered"]
+
+SEARCH_SHARE = 0.2
+"""Part of the time limit for local search."""
+
+PATIENCE = (0.5, 3.0)
+"""Local search ends after so many seconds, and so many times the time that its last improvement took, without one."""
+
+NEIGHBOURHOOD_SHARE = 0.15
+"""Part of the time limit for neighbourhoods."""
+
+NEIGHBOURHOOD_SECONDS = 5.0
+"""The longest look at one neighbourhood."""
+
+GOAL_TOLERANCE = 1e-7
+"""By how much a goal may fall back while a later one is optimised."""
+
+OBJECTIVE_TOLERANCE = 1e-6
+"""How far the exact goal may lie from the solver's before the record says so."""
+
+MOST_TANGENT_ROUNDS = 20
+
+LEAST: Mapping[Goal, float] = {
+    Goal.OBJECTIVE: 0.0,
+    Goal.ERRORS: 0.0,
+    Goal.MARGIN: -np.inf,
+    Goal.NONZEROS: 0.0,
+    Goal.UNITS: 0.0,
+    Goal.FEATURES: 0.0,
+    Goal.SIZE: 0.0,
+}
+"""What no network is below."""
+
+
+@dataclass(frozen=True)
+class GoalResult:
+    """What was reached of a goal.
+
+    Parameters
+    ----------
+    goal : Goal
+    value : Fraction
+        Of the exported network, exact.
+    bound : float
+        No network with the values of the goals before is better; `basis` says who vouches for it.
+    basis : str
+    proven : bool
+        Whether the gap tolerance was reached.
+    """
+
+    goal: Goal
+    value: Fraction
+    bound: float
+    basis: str
+    proven: bool
+
+
+@dataclass(frozen=True, eq=False)
+class LayeredResult:
+    """A trained stack of layers and its record.
+
+    Parameters
+    ----------
+    network : Network
+        In raw units, without what is not in use.
+    architecture : Architecture
+        What is left of the specification's.
+    values : Mapping
+        The weights of all layers of the specification's architecture, in scaled features.
+    goals : tuple of GoalResult
+    record : TrainingRecord
+        Its objective, bound and gap are those of the first goal that is not proven, or else of the last one.
+    """
+
+    network: Network
+    architecture: Architecture
+    values: Mapping[int, LayerValues]
+    goals: tuple[GoalResult, ...]
+    record: TrainingRecord
+
+
+@dataclass(eq=False)
+class _State:
+    """What is known while training runs."""
+
+    specification: LayeredSpecification
+    data: TrainingData
+    samples: Sample
+    options: TrainOptions
+    tightening: Tightening
+    started: float
+    best: Found
+    given: bool
+    history: list[Progress] = field(default_factory=list)
+    solvers: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def left(self) -> float:
+        return self.started + self.options.time_limit - time.monotonic()
+
+    def report(self, objective: float | None, bound: float) -> None:
+        progress = Progress(time.monotonic() - self.started, objective, bound)
+        self.history.append(progress)
+        self.options.on_progress(progress)
+
+    def offer(self, values: Mapping[int, LayerValues]) -> bool:
+        """Keep weights if their goals are better; tell whether they are."""
+        outputs = outputs_of(self.specification.architecture, self.data.scaled_x, values)
+        goals = goals_of(self.specification, self.samples, values, outputs)
+        if goals < self.best.goals:
+            self.best = Found(values, goals)
+            return True
+        return False
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """A lower bound of a goal and where it comes from."""
+
+    value: float
+    basis: str
+    reason: str = ""
+
+
+def train_layered(
+    data: TrainingData,
+    specification: LayeredSpecification,
+    options: TrainOptions | None = None,
+    *,
+    tightening: Tightening | None = None,
+    start: Mapping[int, LayerValues] | None = None,
+) -> LayeredResult:
+    """Train a stack of layers to the optimum of its goals, or as far as the time allows.
+
+    Parameters
+    ----------
+    data : TrainingData
+    specification : LayeredSpecification
+    options : TrainOptions or None
+        Its solver ``auto`` enumerates units where that is possible; a solver's name asks for programmes.
+    tightening : Tightening or None
+    start : Mapping or None
+        Weights to begin with, such as those of an earlier result.
+
+    Returns
+    -------
+    LayeredResult
+        The best network found; Ctrl-C and the time limit keep it, with the bound that was reached.
+
+    Raises
+    ------
+    InputError
+        If data and specification do not fit.
+    SolverError
+        If no solver takes the programme.
+    """
+    options, tightening = options or TrainOptions(), tightening or Tightening()
+    started = time.monotonic()
+    samples = samples_of(data, specification)
+    first = search(specification, samples, data.scaled_x, options.seed, lambda: False, start)
+    state = _State(specification, data, samples, options, tightening, started, first, start is not None)
+    if start is not None:
+        state.offer(start)
+    bounds = _optimise(state)
+    return _conclude(state, bounds)
+
+
+def _optimise(state: _State) -> list[_Bound]:
+    """Search, then bound each goal in turn."""
+    bounds: list[_Bound] = []
+    limits: dict[Goal, float] = {}
+    try:
+        if state.tightening.warm_start:
+            _search(state)
+        for index, goal in enumerate(state.specification.goals):
+            bounds.append(_settle(state, goal, index, limits))
+            limits[goal] = state.best.goals[index] + GOAL_TOLERANCE * max(1.0, abs(state.best.goals[index]))
+    except KeyboardInterrupt:
+        state.notes.append("interrupted: the best network so far")
+    missing = state.specification.goals[len(bounds) :]
+    return [*bounds, *(_Bound(LEAST[goal], "no network is below", "interrupted") for goal in missing)]
+
+
+def _search(state: _State) -> None:
+    """Search locally for part of the time: for the first goal, then for the first two, and so on."""
+    goals = state.specification.goals
+    share = SEARCH_SHARE * state.options.time_limit
+    if applies(state.specification, len(state.data.y)) and state.options.solver == "auto":
+        share = min(share, 1.0)
+    begin = time.monotonic()
+    for size in range(1, len(goals) + 1):
+        start = state.best.values if size > 1 or state.given else None
+        _search_for(state, replace(state.specification, goals=goals[:size]), start, begin + share * size / len(goals))
+
+
+def _search_for(
+    state: _State, specification: LayeredSpecification, start: Mapping[int, LayerValues] | None, until: float
+) -> None:
+    """Search for the first goals; keep what is better in all of them."""
+    begin = improved = time.monotonic()
+
+    def running() -> bool:
+        now = time.monotonic()
+        return now < min(until, improved + PATIENCE[0] + PATIENCE[1] * (improved - begin))
+
+    def keep(found: Found) -> None:
+        nonlocal improved
+        improved = time.monotonic()
+        if state.offer(found.values):
+            state.report(found.goals[0], LEAST[specification.goals[0]])
+
+    search(
+        specification,
+        state.samples,
+        state.data.scaled_x,
+        state.options.seed,
+        running,
+        start,
+        lambda reached: all(v <= LEAST[g] for g, v in zip(specification.goals, reached, strict=True)),
+        keep,
+    )
+
+
+def _settle(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float]) -> _Bound:
+    """Improve a goal and bound it."""
+    if state.best.goals[index] <= LEAST[goal]:
+        return _Bound(LEAST[goal], "no network is below")
+    if applies(state.specification, len(state.data.y)) and state.options.solver == "auto":
+        return _enumerate(state)
+    if state.tightening.warm_start:
+        _improve(state, goal, index, limits)
+    if state.specification.objective.loss in CURVED and goal is Goal.OBJECTIVE:
+        return _by_tangents(state, goal, index, limits)
+    return _by_cases(state, goal, index, limits, (), state.left)
+
+
+def _enumerate(state: _State) -> _Bound:
+    found = enumerate_units(
+        state.specification,
+        state.samples,
+        state.data.scaled_x,
+        state.best.goals[0],
+        lambda: state.left > 0,
+        state.report,
+    )
+    if found.values is not None:
+        state.offer(found.values)
+    state.solvers["enumeration of units"] = "their number is small"
+    # The best is judged in float64 along two paths: their difference is no gap.
+    bound = min(found.bound, state.best.goals[0])
+    return _Bound(
+        bound, "enumeration with rounding-safe bounds", "" if found.complete else "the time limit was reached"
+    )
+
+
+def _improve(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float]) -> None:
+    """Optimise within neighbourhoods of the best network: a few units free, the others fixed."""
+    architecture = state.specification.architecture
+    until = time.monotonic() + NEIGHBOURHOOD_SHARE * state.options.time_limit
+    rng = np.random.default_rng(state.options.seed)
+    failures = 0
+    while time.monotonic() < until and failures < 6:
+        share = float(rng.choice([0.34, 0.5]))
+        boxes = next(neighbourhoods(architecture, state.best.values, rng, share))
+        limit = min(NEIGHBOURHOOD_SECONDS, until - time.monotonic())
+        plain = replace(state.tightening, symmetry=False)
+        layered = build_layered(state.specification, state.data, plain, boxes)
+        outcome = _solve(state, layered, goal, limits, limit, state.best.goals[index], state.best.values, False)
+        failures = 0 if _read(state, layered, outcome) else failures + 1
+
+
+def _by_cases(
+    state: _State,
+    goal: Goal,
+    index: int,
+    limits: Mapping[Goal, float],
+    tangents: tuple[FloatArray, ...],
+    seconds: float,
+) -> _Bound:
+    """Solve the programme, or one for each case of signs, and return the least of their bounds."""
+    architecture = state.specification.architecture
+    cases: list[Boxes] = sign_cases(architecture) if state.tightening.signs else [{}]
+    until = time.monotonic() + seconds
+    bounds, reasons = [], []
+    for number, boxes in enumerate(cases):
+        share = max((until - time.monotonic()) / (len(cases) - number), 0.2)
+        layered = build_layered(state.specification, state.data, state.tightening, boxes, tangents)
+        ordered = in_order(architecture, state.best.values, by_outputs=len(cases) > 1)
+        known = state.best.goals[index]
+        outcome = _solve(state, layered, goal, limits, share, known, ordered, len(cases) == 1)
+        _read(state, layered, outcome)
+        bounds.append(outcome.bound)
+        if outcome.reason and outcome.status is not Status.INFEASIBLE:
+            reasons.append(outcome.reason)
+    # What was known when a case was solved bounds it from below at most up to that value.
+    return _Bound(max(min(bounds), LEAST[goal]), "a solver's claim", reasons[0] if reasons else "")
+
+
+def _by_tangents(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float]) -> _Bound:
+    """Add tangents where a curved loss is underestimated, until bound and objective meet."""
+    tangents: tuple[FloatArray, ...] = ()
+    best = _Bound(LEAST[goal], "a solver's claim", "the time limit was reached")
+    for _ in range(MOST_TANGENT_ROUNDS):
+        bound = _by_cases(state, goal, index, limits, tangents, max(state.left, 0.2))
+        best = bound if bound.value >= best.value else best
+        if _gap(state.best.goals[index], best.value) <= state.options.gap_tolerance or state.left <= 0:
+            return best
+        outputs = outputs_of(state.specification.architecture, state.data.scaled_x, state.best.values)[:, 0]
+        tangents = (*tangents, outputs)
+    return replace(best, reason=best.reason or "the tangents did not close the gap")
+
+
+def _solve(
+    state: _State,
+    layered: LayeredProgramme,
+    goal: Goal,
+    limits: Mapping[Goal, float],
+    seconds: float,
+    known: float,
+    start: Mapping[int, LayerValues],
+    by_start: bool,
+) -> Outcome:
+    """Solve towards a goal, from a start or below what is known."""
+    lowered = lower_programme(layered.towards(goal, limits))
+    choice = choose(lowered.programme, state.options.solver)
+    state.solvers[choice.backend.label] = choice.reason
+    warm = state.tightening.warm_start
+    fits = warm and by_start and layered.contains(start)
+
+    def relay(progress: Progress) -> None:
+        objective = known if progress.objective is None else min(known, progress.objective)
+        state.report(objective, max(min(progress.bound, objective), LEAST[goal]))
+
+    return choice.backend.solve(
+        lowered.programme,
+        SolveOptions(
+            time_limit=max(min(seconds, state.left + 1.0), 0.1),
+            threads=state.options.threads,
+            gap_tolerance=state.options.gap_tolerance,
+            seed=state.options.seed,
+            start=lowered.extend(layered.point(start)) if fits else None,
+            cutoff=known if warm and not by_start else np.inf,
+            on_progress=relay,
+        ),
+    )
+
+
+def _read(state: _State, layered: LayeredProgramme, outcome: Outcome) -> bool:
+    """Offer the weights of a solver's point; tell whether they are better."""
+    if outcome.values is None:
+        return False
+    values = layered.values(outcome.values)
+    rounded = {
+        position: LayerValues(
+            _nearest(state.specification, position, own.weights),
+            _nearest(state.specification, position, own.biases),
+            own.gate,
+        )
+        for position, own in values.items()
+    }
+    return state.offer(rounded)
+
+
+def _nearest(specification: LayeredSpecification, position: int, values: FloatArray) -> FloatArray:
+    layer = specification.architecture.layers[position]
+    nearest = layer.weights.nearest(values)  # type: ignore[union-attr]
+    return np.where(values == 0, 0.0, nearest)
+
+
+def _gap(value: float, bound: float) -> float:
+    return max(0.0, value - bound) / max(abs(value), 1e-10) if np.isfinite(bound) else np.inf
+
+
+def _conclude(state: _State, bounds: list[_Bound]) -> LayeredResult:
+    """Export, evaluate exactly and say what is known."""
+    specification, data, values = state.specification, state.data, state.best.values
+    # Classes are no numbers to be scaled.
+    scaling = replace(data.scaling, target_offset=0.0, target_width=1.0) if specification.classifies else data.scaling
+    network = build_layers(specification.architecture, values, scaling)
+    exact = exact_goals(specification, data, state.samples, network, values)
+    tolerance = state.options.gap_tolerance + OBJECTIVE_TOLERANCE
+    results: list[GoalResult] = []
+    for goal, value, bound in zip(specification.goals, exact, bounds, strict=True):
+        proven = _gap(float(value), bound.value) <= tolerance and all(r.proven for r in results)
+        results.append(GoalResult(goal, value, min(bound.value, float(value)), bound.basis, proven))
+        if not proven:
+            reason = bound.reason or "the gap is open"
+            state.notes.append(f"the optimum of {goal.value} is not proven: {reason}")
+    for goal, value, claimed in zip(specification.goals, exact, state.best.goals, strict=True):
+        if abs(float(value) - claimed) > OBJECTIVE_TOLERANCE * max(1.0, abs(claimed)):
+            state.notes.append(f"{goal.value} of the exported network differs by {float(value) - claimed:+.3g}")
+    shown = next((r for r in results if not r.proven), results[-1])
+    smaller, kept = prune(specification.architecture, values)
+    used = count(smaller, kept)
+    record = TrainingRecord(
+        shown.value,
+        state.best.goals[results.index(shown)],
+        shown.bound,
+        _gap(float(shown.value), shown.bound),
+        Status.OPTIMAL if all(r.proven for r in results) else Status.UNKNOWN,
+        "; ".join(f"{name} ({reason})" if reason else name for name, reason in state.solvers.items()) or "local search",
+        time.monotonic() - state.started,
+        used.nonzeros,
+        used.units,
+        tuple(data.names[j] for j in used.features) if kept[smaller.weighted[0]].weights.ndim == 2 else data.names,
+        len(data.y),
+        tuple(state.notes),
+        Method.MILP,
+        shown.basis,
+        tuple(state.history),
+    )
+    return LayeredResult(network, smaller, values, tuple(results), record)
