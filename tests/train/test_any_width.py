@@ -33,10 +33,10 @@ from verinet.train.any_width.band import BANDS, bands_of
 from verinet.train.any_width.dual import ESTIMATES, VALUES
 from verinet.train.any_width.family import supports_of
 from verinet.train.any_width.generation import MOST_UNITS
-from verinet.train.any_width.master import SMALL, Columns, LinearMaster
+from verinet.train.any_width.master import SMALL, Columns, LinearMaster, PointRows
 from verinet.train.any_width.pricing import Pricer
 from verinet.train.any_width.pricing_programme import bound_by_programme
-from verinet.train.any_width.smooth import SMOOTH, nonnegative_quadratic
+from verinet.train.any_width.smooth import SMOOTH, SmoothMaster, nonnegative_quadratic
 from verinet.train.export import worst_slope
 from verinet.train.objective import LOSSES
 from verinet.verify import Answer, ConeOptions, Deadline, verify_property
@@ -267,6 +267,31 @@ def test_many_samples_enter_the_programme_as_they_are_needed() -> None:
     assert (np.abs(fit.prices) <= data.weights * (1 + 1e-12)).all()
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([Loss.SQUARED, Loss.LOGISTIC]))
+def test_smooth_masters_meet_conditions_at_their_optimum(seed, loss) -> None:
+    rng = np.random.default_rng(seed)
+    samples, points, count = 8, 3, 5
+    # A constant without a price; of both classes, so that the logistic loss has an optimum.
+    design = np.column_stack([np.ones(samples + points), rng.normal(size=(samples + points, count - 1))])
+    y = np.append(rng.choice([-1.0, 1.0], samples - 2), [-1.0, 1.0])
+    columns = Columns(design, np.append(0.0, np.full(count - 1, 0.01)), np.arange(count) < 1)
+    weights = np.hstack([np.zeros((2, samples)), rng.normal(size=(2, points))])
+    # What some variables meet, tightly.
+    at = weights @ design @ np.abs(rng.normal(size=count))
+    rows = PointRows(weights, np.array([at[0], -np.inf]), np.array([at[0] + 0.1, at[1]]))
+    fit = SmoothMaster(SMOOTH[loss], y, np.full(samples, 1 / samples), columns, rows).solve(np.inf)
+    values = weights @ fit.outputs
+    assert (values >= rows.low - 1e-6).all()
+    assert (values <= rows.high + 1e-6).all()
+    # No variable's price is wrong, and multipliers belong to sides that are reached: together, an optimum.
+    reduced = columns.costs - design.T @ fit.prices
+    assert np.abs(reduced[columns.free | (fit.values > 0)]).max() < 1e-5
+    assert reduced.min() > -1e-5
+    assert (fit.multipliers * (values - np.where(fit.multipliers > 0, rows.low, rows.high))).max() < 1e-5
+    assert np.allclose(fit.prices[:samples], -SMOOTH[loss].slope(y, fit.outputs[:samples]) / samples)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 12))
 def test_the_quadratic_programme_meets_its_conditions(seed, size, samples) -> None:
@@ -365,12 +390,13 @@ def test_prices_of_units_and_weights_are_charged() -> None:
     assert record.nonzeros <= plain.nonzeros
 
 
-def test_conditions_at_points_hold_and_keep_a_bound() -> None:
+@pytest.mark.parametrize("loss", [Loss.L1, Loss.SQUARED])
+def test_conditions_at_points_hold_and_keep_a_bound(loss) -> None:
     rng = np.random.default_rng(1)
     x = rng.random((40, 2))
     y = 4 * x[:, 0] ** 2 + x[:, 1]
     data = TrainingData.prepare(x, y, classes=False)
-    objective = Objective(Loss.L1, l1=0.003)
+    objective = Objective(loss, l1=0.003)
     free = train_any_width(data, AnyWidthSpecification(objective), USUAL)
     at = evaluate(free.network, np.array([[0.9, 0.5], [0.1, 0.5], [0.5, 0.5]]))[:, 0]
     conditions = (
@@ -430,8 +456,6 @@ def test_bad_input_is_refused_in_a_sentence() -> None:
     with pytest.raises(InputError, match="low <= high"):
         PointCondition(((0.0,),), (1.0,), low=1.0, high=0.0)
     point = PointCondition(((0.0,),), (1.0,))
-    with pytest.raises(InputError, match="linear in pieces"):
-        AnyWidthSpecification(Objective(Loss.SQUARED), conditions=(point,))
     data = small_data(0, 6, 2, Loss.L1)
     with pytest.raises(InputError, match="2 features"):
         train_any_width(data, AnyWidthSpecification(Objective(Loss.L1), conditions=(point,)))

@@ -100,9 +100,10 @@ def test_the_best_monotone_network_of_one_feature_is_found_and_proven() -> None:
     assert "verified" in found.kept[0].verdict
 
 
-def test_the_bound_is_recomputed_from_the_stored_rows_without_a_margin() -> None:
+@pytest.mark.parametrize(("loss", "l1"), [(Loss.L1, 1e-3), (Loss.SQUARED, 1e-4)])
+def test_the_bound_is_recomputed_from_the_stored_rows_without_a_margin(loss, l1) -> None:
     data = step_data()
-    specification = AnyWidthSpecification(Objective(Loss.L1, l1=1e-3), 1, Skip.NONE, universal=UP)
+    specification = AnyWidthSpecification(Objective(loss, l1=l1), 1, Skip.NONE, universal=UP)
     record = train_network(data, specification, USUAL).record
     dual, found = record.dual, record.universal
     assert dual is not None
@@ -116,9 +117,13 @@ def test_the_bound_is_recomputed_from_the_stored_rows_without_a_margin() -> None
     assert sum(prices) == 0
     z = np.column_stack([np.vstack([data.scaled_x, points]), np.ones(len(prices))])
     worth = np.abs(pooled_value(z, np.arange(1, len(z) + 1), np.array([float(p) for p in prices]), vertices(z)))
-    assert worth.max() <= 1e-3 * (1 + 1e-12)
+    assert worth.max() <= l1 * (1 + 1e-12)
     # The sides of all rows are zero, so only the samples count.
-    assert sum(p * Fraction(float(y)) for p, y in zip(prices, data.scaled_y, strict=False)) == dual.bound
+    own = prices[: len(data.y)]
+    value = sum(p * Fraction(float(y)) for p, y in zip(own, data.scaled_y, strict=True))
+    if loss is Loss.SQUARED:
+        value -= sum(p * p / (4 * Fraction(float(w))) for p, w in zip(own, data.weights, strict=True))
+    assert value == dual.bound
 
 
 @settings(max_examples=3, deadline=None)
@@ -165,6 +170,41 @@ def test_fairness_is_bought_at_its_price() -> None:
     assert loose.universal is not None
     assert (loose.universal.rounds, loose.universal.rows) == (1, ())
     assert float(loose.objective) == pytest.approx(float(free.objective), rel=2e-3)
+
+
+def test_smooth_losses_have_their_optimum_under_constraints_too() -> None:
+    data = step_data()
+    options = replace(USUAL, time_limit=20)
+    for wanted in (UP, (UniversalFair((0,), 0.3),)):
+        specification = AnyWidthSpecification(Objective(Loss.SQUARED, l1=1e-4), 1, universal=wanted)
+        result = train_network(data, specification, options)
+        record, found = result.record, result.record.universal
+        assert found is not None
+        assert record.status is Status.OPTIMAL
+        assert found.free_bound < record.bound <= float(record.objective) < found.constructed_objective
+        assert all(
+            c.examine(result.network, Deadline.after(20)).passed for c in constraints_of(wanted, data, "auto", 1)
+        )
+    classes = TrainingData.prepare(data.x, np.where(data.y > 0.5, 1.0, -1.0), classes=True)
+    specification = AnyWidthSpecification(Objective(Loss.LOGISTIC, l1=1e-2), 1, universal=(UniversalFair((0,), 0.5),))
+    record = train_network(classes, specification, options).record
+    assert record.status is Status.OPTIMAL
+    assert record.universal is not None
+    assert record.universal.price[0] > 0
+
+
+def test_a_network_by_construction_that_breaks_given_conditions_is_not_the_best() -> None:
+    data = step_data()
+    # Protected features left out, the output is constant, which the condition forbids.
+    rises = PointCondition(((0.0,), (1.0,)), (-1.0, 1.0), low=0.2)
+    wanted = (UniversalFair((0,), 0.4),)
+    specification = AnyWidthSpecification(Objective(Loss.L1, l1=0.3), 1, conditions=(rises,), universal=wanted)
+    result = train_network(data, specification, replace(USUAL, time_limit=20))
+    low, high = evaluate(result.network, np.array([[0.0], [1.0]]))[:, 0]
+    assert 0.2 - 1e-6 <= high - low <= 0.4
+    assert result.record.universal is not None
+    assert float(result.record.objective) > result.record.universal.constructed_objective
+    assert result.record.status is Status.OPTIMAL
 
 
 def test_integers_are_compared_as_integers() -> None:
@@ -216,9 +256,6 @@ def test_an_examination_returns_rows_that_the_network_breaks() -> None:
 
 def test_what_cannot_be_trained_is_refused_in_a_sentence() -> None:
     data = step_data(8)
-    for loss in (Loss.SQUARED, Loss.LOGISTIC):
-        with pytest.raises(InputError, match="by construction"):
-            AnyWidthSpecification(Objective(loss), universal=UP)
     with pytest.raises(InputError, match="budgets"):
         AnyWidthSpecification(Objective(Loss.L1), budget=Budget(units=1), universal=UP)
     with pytest.raises(InputError, match="tolerance > 0"):

@@ -273,7 +273,7 @@ PARAMETERS = """
         Feature name or index -> +1 (never falls) or -1 (never rises), guaranteed for all inputs.
     monotone_by : str
         ``construction``: by the signs of weights. ``counterexamples``: by what the verifier finds, for inputs in the
-        range of the data; better networks, of one output and a loss that is linear in pieces, and slower.
+        range of the data; better networks, of one output, and slower.
     n_units : int, tuple of (int, int) or None
         Of ``milp``: at most so many hidden units of either sign; or the number of units that add to the score and
         that subtract from it, which is easier to optimise. None for one of each.

@@ -281,9 +281,9 @@ class AnyWidthSpecification:
     monotone : Mapping
         Feature index -> +1 or -1: every unit and the skip go in that direction.
     conditions : tuple of PointCondition
-        What must hold of the outputs at given points; for losses that are linear in pieces.
+        What must hold of the outputs at given points.
     universal : tuple of UniversalConstraint
-        What must hold at all inputs, and is trained for by counterexamples; for losses that are linear in pieces.
+        What must hold at all inputs, and is trained for by counterexamples.
 
     References
     ----------
@@ -310,11 +310,6 @@ class AnyWidthSpecification:
             raise InputError(
                 "training of any width needs a convex loss, found zero_one; use hinge or logistic, or the method milp"
             )
-        if self.conditions and self.objective.loss in (Loss.SQUARED, Loss.LOGISTIC):
-            raise InputError(
-                f"conditions on outputs need a loss that is linear in pieces, found {self.objective.loss.value}; use "
-                "hinge, l1, epsilon_insensitive or pinball"
-            )
         if self.universal:
             self._check_universal()
         _check_directions(self.monotone)
@@ -322,12 +317,6 @@ class AnyWidthSpecification:
             raise InputError("a free skip cannot be monotone and keep its bound; make the skip penalised or none")
 
     def _check_universal(self) -> None:
-        if self.objective.loss in (Loss.SQUARED, Loss.LOGISTIC):
-            raise InputError(
-                "constraints by counterexamples need a loss that is linear in pieces, found "
-                f"{self.objective.loss.value}; use hinge, l1, epsilon_insensitive or pinball, or, for monotone "
-                "features, the constraint by construction"
-            )
         prices = (self.objective.l0, self.objective.unit_penalty, self.objective.feature_penalty)
         if any(prices) or self.budget != Budget():
             raise InputError(

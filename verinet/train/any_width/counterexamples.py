@@ -23,6 +23,7 @@ from verinet.model import (
     Region,
     Side,
     Symbol,
+    evaluate_exact_batch,
     product_network,
     reduce_property,
 )
@@ -52,6 +53,9 @@ CROSS_CHECK_SECONDS = 2.0
 ROWS_A_ROUND = 10
 """Counterexamples of one constraint that one round adds, at most."""
 
+SHARE_SAFETY = 1.0 - 1e-6
+"""For the rounding of mixtures."""
+
 WORST_SECONDS = 5.0
 """For the search for the worst counterexample, once one is known."""
 
@@ -66,10 +70,14 @@ class Examination:
         None where rows were found before anybody asked for one.
     rows : tuple of PointCondition
         Met by every network that keeps the constraint; broken by this one, up to rounding.
+    share : float
+        So much of the network, and the rest of one that keeps the constraint by construction, should keep it together;
+        0 where that is not known.
     """
 
     verdict: Verdict | None
     rows: tuple[PointCondition, ...] = ()
+    share: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -192,7 +200,12 @@ class FairEverywhere:
             return Examination(verdict)
         pair = tuple(map(float, first)), tuple(map(float, second))
         tolerance = float(self.tolerance)
-        return Examination(verdict, (PointCondition(pair, (1.0, -1.0), -tolerance, tolerance),))
+        row = PointCondition(pair, (1.0, -1.0), -tolerance, tolerance)
+        # Without the protected features there is no difference, so a mixture's is that of its share.
+        outputs = evaluate_exact_batch(network, np.array(pair))
+        difference = abs(outputs[0][0] - outputs[1][0])
+        share = SHARE_SAFETY * float(self.tolerance / difference) if difference > self.tolerance else 0.0
+        return Examination(verdict, (row,), share)
 
 
 def _options(solver: str, timeout: float, threads: int) -> VerifyOptions:

@@ -222,10 +222,16 @@ ESTIMATES: Mapping[Loss, Callable[[FloatArray, FloatArray, FloatArray, Objective
 """The same in float64, for the rounds."""
 
 
-def estimate(prices: FloatArray, scale: float, y: FloatArray, weights: FloatArray, objective: Objective) -> float:
-    """Return the dual objective at scaled prices, or at the best of some smaller scales, in float64."""
-    shares = (1.0,) if objective.loss in BANDS else SHARES
-    return max(ESTIMATES[objective.loss](scale * share * prices, y, weights, objective) for share in shares)
+def estimate(
+    prices: FloatArray, scale: float, y: FloatArray, weights: FloatArray, objective: Objective, conditions: float = 0.0
+) -> float:
+    """Return the dual objective at scaled prices, or at the best of some smaller scales, in float64.
+
+    `conditions` is the part of conditions on outputs, which scales with the prices.
+    """
+    factors = [scale * share for share in ((1.0,) if objective.loss in BANDS else SHARES)]
+    losses = ESTIMATES[objective.loss]
+    return max(losses(factor * prices, y, weights, objective) + factor * conditions for factor in factors)
 
 
 def dual_value(prices: Sequence[Fraction], y: FloatArray, weights: FloatArray, objective: Objective) -> Fraction:

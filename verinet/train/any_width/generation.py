@@ -102,7 +102,7 @@ class Problem:
         objective = self.specification.objective
         if objective.loss in BANDS:
             return LinearMaster(bands_of(self.y, self.weights, objective), columns, objective.l1, seed, self.rows)
-        return SmoothMaster(SMOOTH[objective.loss], self.y, self.weights, columns)
+        return SmoothMaster(SMOOTH[objective.loss], self.y, self.weights, columns, self.rows)
 
     def unit_columns(self, units: list[Unit]) -> Columns:
         """Return the columns of some units."""
@@ -269,9 +269,15 @@ class _State:
             prices, priced.bound, self.cost, self.skip, specification.price_of_skip, self.problem.sides
         )
         samples = len(self.problem.y)
-        bound = estimate(prices[:samples], scale, self.problem.y, self.problem.weights, specification.objective)
-        if self.problem.rows is not None:
-            bound += scale * self.problem.rows.value(self.fit.multipliers)
+        rows = self.problem.rows
+        bound = estimate(
+            prices[:samples],
+            scale,
+            self.problem.y,
+            self.problem.weights,
+            specification.objective,
+            0.0 if rows is None else rows.value(self.fit.multipliers),
+        )
         if bound > self.bound:
             self.bound = bound
             self.best = _Best(prices, self.fit.multipliers, scale, priced.bound, priced.claimed)

@@ -4,14 +4,15 @@ On each linear piece the slope is linear in the output weights. Pieces that fall
 programme over the units of one network, until the verifier finds none that falls, were it ever so thin.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from verinet.errors import SolverError
 from verinet.model import Domain, Monotone
 from verinet.numeric import FloatArray
-from verinet.train.any_width.band import bands_of
 from verinet.train.any_width.generation import Problem
-from verinet.train.any_width.master import Columns, LinearMaster, PointRows
+from verinet.train.any_width.master import Columns, Master, PointRows
 from verinet.train.any_width.pricing import Unit
 from verinet.train.any_width.unit_sum import assemble
 from verinet.train.data import TrainingData
@@ -105,9 +106,9 @@ def _slope(
     return np.array(parts) if increasing else -np.array(parts)
 
 
-def _master(problem: Problem, columns: Columns, slopes: list[FloatArray], margin: float) -> LinearMaster:
+def _master(problem: Problem, columns: Columns, slopes: list[FloatArray], margin: float) -> Master:
     """Append the slopes to the design as if they were outputs at further points, each with a condition."""
-    objective, rows, count = problem.specification.objective, problem.rows, len(slopes)
+    rows, count = problem.rows, len(slopes)
     design = np.vstack([columns.design, *slopes])
     given = 0 if rows is None else len(rows.low)
     weights = np.zeros((given + count, len(design)))
@@ -116,10 +117,5 @@ def _master(problem: Problem, columns: Columns, slopes: list[FloatArray], margin
     if rows is not None:
         weights[:given, : rows.weights.shape[1]] = rows.weights
         low[:given], high[:given] = rows.sides
-    joined = Columns(design, columns.costs, columns.free)
-    return LinearMaster(
-        bands_of(problem.y, problem.weights, objective),
-        joined,
-        objective.l1,
-        rows=PointRows(weights, low, high) if given + count else None,
-    )
+    rows = PointRows(weights, low, high) if given + count else None
+    return replace(problem, rows=rows).master(Columns(design, columns.costs, columns.free), 0)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg as sla
 
-from verinet.numeric import BoolArray, FloatArray
-from verinet.train.any_width.master import Columns, Fit
+from verinet.numeric import BoolArray, FloatArray, IntArray
+from verinet.train.any_width.master import Columns, Fit, PointRows
 from verinet.train.specification import Loss
 
 __all__ = ["SMOOTH", "SmoothLoss", "SmoothMaster"]
@@ -24,6 +24,15 @@ STATIONARY = 1e-11
 """Reduced gradients below this, relative to their scale, count as zero."""
 
 MOST_NEWTON_STEPS = 60
+
+PENALTY = 1e3
+"""Of the square of what conditions are missed by: large beside the curvature of a loss whose weights sum to 1."""
+
+SETTLED = 1e-9
+"""Multipliers that change no more have reached their optimum."""
+
+MOST_CORRECTIONS = 60
+"""Of the multipliers; conditions that the units so far cannot meet raise them again and again."""
 
 
 @dataclass(frozen=True)
@@ -61,19 +70,74 @@ SMOOTH: Mapping[Loss, SmoothLoss] = {
 """The losses with a gradient."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """Conditions with one side each: ``weights f >= least``.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (sides, points)
+    least : ndarray, shape (sides,)
+    condition : ndarray of int, shape (sides,)
+        Which condition each comes from.
+    signs : ndarray, shape (sides,)
+        Of that condition's multiplier.
+    price : float
+    """
+
+    weights: FloatArray
+    least: FloatArray
+    condition: IntArray
+    signs: FloatArray
+    price: float
+
+    @classmethod
+    def of(cls, rows: PointRows | None, points: int) -> "_Sides":
+        """Split conditions into their finite sides."""
+        if rows is None:
+            return cls(np.zeros((0, points)), np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0), 0.0)
+        low, high = rows.sides
+        lower, upper = np.flatnonzero(np.isfinite(low)), np.flatnonzero(np.isfinite(high))
+        return cls(
+            np.vstack([rows.weights[lower], -rows.weights[upper]]),
+            np.concatenate([low[lower], -high[upper]]),
+            np.concatenate([lower, upper]),
+            np.concatenate([np.ones(len(lower)), -np.ones(len(upper))]),
+            rows.price,
+        )
+
+
 class SmoothMaster:
     """A smooth loss over the columns so far.
+
+    Conditions enter by the method of multipliers: a quadratic penalty around multipliers that each solve corrects, with
+    a nonnegative variable for what a condition leaves unused, so that every step is one more quadratic programme.
 
     Parameters
     ----------
     loss : SmoothLoss
     y, weights : ndarray, shape (samples,)
     columns : Columns
+        Of the samples, then of the points that conditions speak of.
+    rows : PointRows or None
+
+    References
+    ----------
+    Rockafellar, The multiplier method of Hestenes and Powell applied to convex programming (1973).
     """
 
-    def __init__(self, loss: SmoothLoss, y: FloatArray, weights: FloatArray, columns: Columns) -> None:
+    def __init__(
+        self,
+        loss: SmoothLoss,
+        y: FloatArray,
+        weights: FloatArray,
+        columns: Columns,
+        rows: PointRows | None = None,
+    ) -> None:
         self._loss, self._y, self._weights = loss, y, weights
-        self._columns = columns
+        self._columns, self._rows = columns, rows
+        self._sides = _Sides.of(rows, len(columns.design))
+        self._multipliers = np.zeros(len(self._sides.least))
         self._values = np.zeros(len(columns.costs))
 
     def add(self, columns: Columns) -> None:
@@ -83,40 +147,95 @@ class SmoothMaster:
 
     def solve(self, time_limit: float) -> Fit:
         """Return the optimum over the variables so far."""
-        columns = self._columns
+        sides, loose = self._sides, np.inf
+        for _ in range(MOST_CORRECTIONS if len(sides.least) else 1):
+            self._values = self._minimise()
+            if not len(sides.least):
+                break
+            missed = sides.least - sides.weights @ (self._columns.design @ self._values)
+            corrected = np.clip(self._multipliers + PENALTY * missed, 0.0, sides.price)
+            was, loose = loose, float(np.abs(corrected - self._multipliers).max())
+            self._multipliers = corrected
+            if loose <= SETTLED or (loose >= 0.999 * was and loose <= PENALTY * SETTLED):
+                break
+        return self._fit()
+
+    def _fit(self) -> Fit:
+        v, sides, samples = self._values, self._sides, len(self._y)
+        f = self._columns.design @ v
+        prices = np.zeros(len(f))
+        prices[:samples] = -self._weights * self._loss.slope(self._y, f[:samples])
+        objective = float(self._weights @ self._loss.value(self._y, f[:samples]) + self._columns.costs @ v)
+        multipliers = np.zeros(0 if self._rows is None else len(self._rows.low))
+        if self._rows is not None:
+            np.add.at(multipliers, sides.condition, sides.signs * self._multipliers)
+            prices += multipliers @ self._rows.weights
+            objective += self._rows.cost(f)
+        return Fit(v, f, prices, multipliers, objective)
+
+    def _minimise(self) -> FloatArray:
+        """Return the optimum at the present multipliers, by Newton's method."""
+        columns, samples = self._columns, len(self._y)
+        design, count = columns.design[:samples], len(columns.costs)
+        reached = self._sides.weights @ columns.design
         v = self._values
-        f = columns.design @ v
-        best = self._objective(v, f)
+        f, at = design @ v, reached @ v
+        best = self._augmented(v, f, at)
         for _ in range(1 if self._loss.is_quadratic else MOST_NEWTON_STEPS):
             curvature = self._weights * np.maximum(self._loss.curvature(self._y, f), 1e-10)
             slope = self._weights * self._loss.slope(self._y, f)
-            gram = columns.design.T @ (curvature[:, None] * columns.design)
-            target = gram @ v - columns.design.T @ slope - columns.costs
-            trial = nonnegative_quadratic(gram, target, columns.free, v)
-            v, f, value = self._line_search(v, f, trial, best)
+            gram = design.T @ (curvature[:, None] * design)
+            target = gram @ v - design.T @ slope - columns.costs
+            trial = self._quadratic(gram, target, reached, v, at)[:count]
+            v, f, at, value = self._line_search(v, (f, at), trial, (design @ trial, reached @ trial), best)
             if best - value <= 1e-13 * max(abs(best), 1e-300):
-                best = value
                 break
             best = value
-        self._values = v
-        return Fit(v, f, -self._weights * self._loss.slope(self._y, f), np.zeros(0), best)
+        return v
 
-    def _objective(self, v: FloatArray, f: FloatArray) -> float:
-        return float(self._weights @ self._loss.value(self._y, f) + self._columns.costs @ v)
+    def _quadratic(
+        self, gram: FloatArray, target: FloatArray, reached: FloatArray, v: FloatArray, at: FloatArray
+    ) -> FloatArray:
+        """Minimise a quadratic model with the conditions' penalty; what they leave unused stands behind v."""
+        sides, free = self._sides, self._columns.free
+        count = len(sides.least)
+        if not count:
+            return nonnegative_quadratic(gram, target, free, v)
+        goal = sides.least + self._multipliers / PENALTY
+        whole = np.block(
+            [
+                [gram + PENALTY * reached.T @ reached, -PENALTY * reached.T],
+                [-PENALTY * reached, PENALTY * np.eye(count)],
+            ]
+        )
+        right = np.concatenate([target + PENALTY * reached.T @ goal, -PENALTY * goal])
+        start = np.concatenate([v, np.maximum(at - goal, 0.0)])
+        return nonnegative_quadratic(whole, right, np.concatenate([free, np.zeros(count, dtype=np.bool_)]), start)
+
+    def _augmented(self, v: FloatArray, f: FloatArray, at: FloatArray) -> float:
+        """Return the loss, the costs and the penalty."""
+        short = np.maximum(self._sides.least + self._multipliers / PENALTY - at, 0.0)
+        loss = float(self._weights @ self._loss.value(self._y, f) + self._columns.costs @ v)
+        return loss + 0.5 * PENALTY * float(short @ short)
 
     def _line_search(
-        self, v: FloatArray, f: FloatArray, trial: FloatArray, best: float
-    ) -> tuple[FloatArray, FloatArray, float]:
+        self,
+        v: FloatArray,
+        here: tuple[FloatArray, FloatArray],
+        trial: FloatArray,
+        ahead: tuple[FloatArray, FloatArray],
+        best: float,
+    ) -> tuple[FloatArray, FloatArray, FloatArray, float]:
         """Go towards the quadratic model's optimum as far as the objective falls."""
         step = 1.0
-        ahead = self._columns.design @ trial
         for _ in range(40):
-            v_new, f_new = v + step * (trial - v), f + step * (ahead - f)
-            value = self._objective(v_new, f_new)
+            v_new = v + step * (trial - v)
+            f_new, at_new = (a + step * (b - a) for a, b in zip(here, ahead, strict=True))
+            value = self._augmented(v_new, f_new, at_new)
             if value < best:
-                return v_new, f_new, value
+                return v_new, f_new, at_new, value
             step *= 0.5
-        return v, f, best
+        return v, *here, best
 
 
 def nonnegative_quadratic(gram: FloatArray, target: FloatArray, free: BoolArray, start: FloatArray) -> FloatArray:

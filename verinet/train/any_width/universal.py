@@ -21,7 +21,7 @@ from verinet.errors import SolverError
 from verinet.model import Network
 from verinet.numeric import float_down
 from verinet.program import Progress, Status
-from verinet.train.any_width.counterexamples import MonotoneEverywhere, constraints_of
+from verinet.train.any_width.counterexamples import Examination, MonotoneEverywhere, constraints_of
 from verinet.train.any_width.generation import INTERRUPTED, Generation, Problem, generate
 from verinet.train.any_width.mending import mend
 from verinet.train.any_width.pricing import Pricer, Unit
@@ -200,7 +200,7 @@ class _Loop:
         signs = [unit.sign for unit in chosen.units]
         raw = to_raw(chosen.parameters(), signs, self.specification.monotone, self.data.scaling)
         known = len(self.found)
-        if self._offer(raw, demanding=True):
+        if self._try(raw, demanding=True):
             self._narrow()
             return
         began = time.monotonic()
@@ -208,7 +208,7 @@ class _Loop:
         mended = mend(self.data, problem, units, monotone, self.margin, self.deadline) if monotone else None
         self.clock.training += time.monotonic() - began
         if mended is not None:
-            self._offer(mended, demanding=False)
+            self._try(mended, demanding=False)
         if len(self.found) == known and not self._is_closed():
             nothing = "no counterexample is left at which floating point could demand anything"
             self.reason = OUT_OF_TIME if self.deadline.passed else nothing
@@ -221,21 +221,35 @@ class _Loop:
             self.reason = "the gap is open"
         self.margin = max(0.1 * self.margin, LEAST_MARGIN)
 
-    def _offer(self, raw: RawParameters, *, demanding: bool) -> bool:
+    def _try(self, raw: RawParameters, *, demanding: bool) -> bool:
+        """Offer a network; where it fails, offer what a mixture with the constructed one keeps of it."""
+        examined = self._offer(raw, demanding=demanding)
+        if all(each.passed for each in examined):
+            return True
+        share = min(1.0 if each.passed else each.share for each in examined)
+        if share > 0:
+            self._offer(_mixed(raw, self.constructed.raw, share), demanding=False)
+        return False
+
+    def _offer(self, raw: RawParameters, *, demanding: bool) -> list[Examination]:
         """Verify a network and keep it if it passed and is the best; note what it breaks."""
-        began = time.monotonic()
         network = build_network(raw)
-        examined = [(c, c.examine(network, self.deadline)) for c in self.constraints]
+        began, objective = time.monotonic(), self._objective(network, raw)
+        examined = [c.examine(network, self.deadline) for c in self.constraints]
         self.clock.verifying += time.monotonic() - began
         if demanding:
-            self.found.update(dict.fromkeys(row for _, found in examined for row in found.rows))
-        if not all(found.passed for _, found in examined):
-            return False
-        objective = self._objective(network, raw)
-        if objective < self.passed.objective and not broken_condition(network, self.specification):
-            kept = tuple(_kept(constraint.name, found.verdict) for constraint, found in examined if found.verdict)
-            self.passed = _Passed(raw, network, objective, kept)
-        return True
+            self.found.update(dict.fromkeys(row for each in examined for row in each.rows))
+        better = objective < self.passed.objective or not self._meets(self.passed.network)
+        if better and all(each.passed for each in examined) and self._meets(network):
+            kept = [
+                _kept(c.name, each.verdict) for c, each in zip(self.constraints, examined, strict=True) if each.verdict
+            ]
+            self.passed = _Passed(raw, network, objective, tuple(kept))
+        return examined
+
+    def _meets(self, network: Network) -> bool:
+        """Whether a network meets the given conditions: the constructed one need not."""
+        return not broken_condition(network, self.specification)
 
     def _objective(self, network: Network, raw: RawParameters) -> Fraction:
         specification = self.specification
@@ -244,7 +258,8 @@ class _Loop:
     def _is_closed(self) -> bool:
         if self.best is None:
             return False
-        return gap_between(self.passed.objective, self.best.bound) <= self.options.gap_tolerance
+        gap = gap_between(self.passed.objective, self.best.bound)
+        return gap <= self.options.gap_tolerance and self._meets(self.passed.network)
 
     def _report(self) -> None:
         assert self.best is not None
@@ -320,6 +335,18 @@ class _Loop:
 def _kept(name: str, verdict: Verdict) -> KeptConstraint:
     level = f" ({verdict.level.value})" if verdict.level else ""
     return KeptConstraint(name, verdict.answer.value + level, verdict.engine)
+
+
+def _mixed(raw: RawParameters, other: RawParameters, share: float) -> RawParameters:
+    """Return so much of one network plus the rest of another; constraints that are convex in the output gain by it."""
+    rest = 1.0 - share
+    return RawParameters(
+        np.vstack([share * raw.weights, rest * other.weights]),
+        np.concatenate([share * raw.biases, rest * other.biases]),
+        np.concatenate([raw.outputs, other.outputs]),
+        share * raw.skip + rest * other.skip,
+        share * raw.offset + rest * other.offset,
+    )
 
 
 def _without(raw: RawParameters, hidden: Sequence[int]) -> RawParameters:
