@@ -343,9 +343,9 @@ def _mixed(raw: RawParameters, other: RawParameters, share: float) -> RawParamet
     return RawParameters(
         np.vstack([share * raw.weights, rest * other.weights]),
         np.concatenate([share * raw.biases, rest * other.biases]),
-        np.concatenate([raw.outputs, other.outputs]),
+        np.concatenate([raw.outputs, other.outputs], axis=1),
         share * raw.skip + rest * other.skip,
-        share * raw.offset + rest * other.offset,
+        share * raw.offsets + rest * other.offsets,
     )
 
 
