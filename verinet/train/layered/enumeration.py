@@ -135,11 +135,16 @@ def _effects(features: FloatArray, units: IntArray, reads: FloatArray) -> FloatA
 def _loss(bases: FloatArray, slopes: FloatArray, effect: FloatArray, limit: float) -> float:  # pragma: no cover
     """Return the loss where an effect is added, or some number above the limit if the loss is."""
     total = 0.0
-    count = len(effect)
+    lines, count = bases.shape
     for start in range(0, count, CHUNK):
-        for n in range(start, min(start + CHUNK, count)):
-            e = effect[n]
-            total += max(0.0, max(bases[0, n] + slopes[0, n] * e, bases[1, n] + slopes[1, n] * e))
+        end = min(start + CHUNK, count)
+        if lines == 1:
+            for n in range(start, end):
+                total += max(0.0, bases[0, n] + slopes[0, n] * effect[n])
+        else:
+            for n in range(start, end):
+                e = effect[n]
+                total += max(0.0, max(bases[0, n] + slopes[0, n] * e, bases[1, n] + slopes[1, n] * e))
         if total >= limit:
             break
     return total
@@ -197,10 +202,10 @@ def _combine(
 ) -> float:  # pragma: no cover - compiled
     """Look at all sets of columns whose first is among ``first:last``; columns are in the order of slacks.
 
-    Slopes and levels, shape (2, samples), hold the samples' weights.
+    Slopes and levels, shape (1 or 2, samples), hold the samples' weights.
     """
     columns, count = effects.shape
-    bases = np.zeros((TILE, 2, count))
+    bases = np.zeros((TILE, len(levels), count))
     begun = np.zeros((TILE, places - 1), dtype=np.int64)
     used = np.zeros(TILE)
     totals = np.zeros(TILE)
@@ -338,12 +343,9 @@ class _Case:
         return _Found(found, best, min(best, bound + cut))
 
     def _lines(self) -> tuple[FloatArray, FloatArray]:
-        """Return slopes and levels of two lines of the loss, shape (2, samples), times the samples' weights."""
-        slopes, levels = np.zeros((2, len(self.weights))), np.zeros((2, len(self.weights)))
-        lines = self.pieces.slopes.shape[1]
-        slopes[:lines] = self.pieces.slopes.T
-        levels[:lines] = self.pieces.levels.T
-        return self.weights * slopes, self.weights * (levels + slopes * self.constant)
+        """Return slopes and levels of the lines of the loss, shape (lines, samples), times the samples' weights."""
+        slopes = np.ascontiguousarray(self.weights * self.pieces.slopes.T)
+        return slopes, np.ascontiguousarray(self.weights * self.pieces.levels.T + slopes * self.constant)
 
     def _columns(self, best: float) -> tuple[IntArray, FloatArray, FloatArray, float]:
         """Return units, reads and slacks of the columns up to a cut, in the order of slacks; unit -1 is none."""

@@ -21,7 +21,7 @@ __all__ = ["Units", "can_lay_out", "lay_out", "places"]
 MOST_ENTRIES = 60_000_000
 """Units times cells times samples up to which all units are laid out: half a gigabyte."""
 
-BATCH_ENTRIES = 8_000_000
+BATCH_ENTRIES = 2_000_000
 """Pre-activations that are computed at once."""
 
 
@@ -118,7 +118,7 @@ def lay_out(specification: LayeredSpecification, x: FloatArray) -> Units:
     grid = choices[np.array(list(product(range(len(choices)), repeat=fan_in)), dtype=np.int8)]
     biases = choices if hidden.bias else np.zeros(1)
     weights = np.column_stack([np.tile(grid, (len(biases), 1)), np.repeat(biases, len(grid))])
-    features = _features(specification.architecture, weights, x)
+    features = _features(specification.architecture, grid, biases, x)
     costs = _unit_costs(specification, weights)
     kept = np.flatnonzero(features.any(axis=(1, 2)))
     kept = kept[np.argsort(costs[kept], kind="stable")]
@@ -129,21 +129,27 @@ def lay_out(specification: LayeredSpecification, x: FloatArray) -> Units:
     return Units(weights[kept], features[kept], costs[kept], reads, read_costs, constants)
 
 
-def _features(architecture: Architecture, weights: FloatArray, x: FloatArray) -> FloatArray:
-    """Return what is read of each unit, shape (units, cells, samples), many units in one wide layer at a time."""
+def _features(architecture: Architecture, weights: FloatArray, biases: FloatArray, x: FloatArray) -> FloatArray:
+    """Return what is read of each unit, shape (units, cells, samples), all weights with one bias after the other.
+
+    Many units are one wide layer; its biases are added behind it, so that its products are computed once.
+    """
     hidden: Any = architecture.layers[0]
-    shape, size = architecture.kernel_shape(0), int(np.prod(architecture.shapes[1]))
-    batch = max(1, BATCH_ENTRIES * shape[0] // (size * len(x)))
-    parts = []
+    shape, size = architecture.kernel_shape(0), int(np.prod(architecture.shapes[1])) // places(architecture)
+    cells = architecture.kernel_shape(len(architecture.layers) - 1)[1] // places(architecture)
+    features = np.empty((len(biases), len(weights), cells, len(x)))
+    batch = max(1, BATCH_ENTRIES // (size * len(x)))
     for start in range(0, len(weights), batch):
         own = weights[start : start + batch]
         number = {"filters" if isinstance(hidden, ConvolutionLayer) else "units": len(own)}
         wide = Architecture(architecture.input_shape, (replace(hidden, **number), *architecture.layers[1:]))
         last = wide.weighted[-1]
-        unread = LayerValues(np.zeros(wide.kernel_shape(last)), np.zeros(1))
-        values = {0: LayerValues(own[:, :-1].reshape(-1, *shape[1:]), own[:, -1]), last: unread}
-        parts.append(activations(wide, x, values)[last].T.reshape(len(own), -1, len(x)))
-    return np.ascontiguousarray(np.concatenate(parts))
+        values = {last: LayerValues(np.zeros(wide.kernel_shape(last)), np.zeros(1))}
+        before = wide.linear_map(0, own.reshape(-1, *shape[1:])).apply(x)
+        for k, bias in enumerate(biases):
+            entering = activations(wide, before + bias, values, start=1)[-2]
+            features[k, start : start + batch] = entering.T.reshape(len(own), cells, len(x))
+    return features.reshape(-1, cells, len(x))
 
 
 def _first_of_equal(rows: FloatArray, order: IntArray) -> IntArray:
