@@ -75,12 +75,21 @@ class Priced:
         By how much it rises with a weight behind a cell; zero for the best one.
     idle : float
         By how much it rises with a place that no unit takes.
+    prices : ndarray, shape (samples,)
+        What an output costs at each sample.
+    strength : float
+        At least the sum of their magnitudes, even where they nearly cancelled.
+    level : float
+        The bound of the network without units.
     """
 
     bound: float
     slacks: FloatArray
     options: FloatArray
     idle: float
+    prices: FloatArray
+    strength: float
+    level: float
 
 
 class Pricing:
@@ -105,11 +114,11 @@ class Pricing:
 
     def price(self, constant: float, running: Callable[[], bool]) -> Priced:
         """Solve the programme of a constant, and return the best bound of its rounds."""
-        best = Priced(-np.inf, np.zeros(0), np.zeros(0), 0.0)
+        best: Priced | None = None
         while True:
             multipliers, rent = self._dual(constant)
             priced, reduced = self._priced(constant, multipliers)
-            if priced.bound > best.bound:
+            if best is None or priced.bound > best.bound:
                 best = priced
             if not self._add(priced, reduced, -rent - WORTH) or not running():
                 return best
@@ -143,15 +152,17 @@ class Pricing:
     def _priced(self, constant: float, multipliers: FloatArray) -> tuple[Priced, FloatArray]:
         """Evaluate weak duality at any multipliers that are feasible, and return the units' reduced costs as well."""
         units, slopes, levels = self.units, self.pieces.slopes, self.pieces.levels
-        options = units.read_costs + units.reads * (units.features @ (multipliers * slopes).sum(axis=1))[:, :, None]
-        reach = np.abs(units.reads) * (self.largest * (multipliers * np.abs(slopes)).sum())[:, :, None]
-        options -= ROUNDING * (units.read_costs + reach)
+        prices, strength = (multipliers * slopes).sum(axis=1), float((multipliers * np.abs(slopes)).sum())
+        options = units.read_costs + units.reads * (units.features @ prices)[:, :, None]
+        options -= ROUNDING * (units.read_costs + np.abs(units.reads) * (self.largest * strength)[:, :, None])
         best = options.min(axis=2)
         reduced = units.costs * (1 - ROUNDING) + best.sum(axis=1)
         least = min(0.0, float(reduced.min(initial=0.0)))
-        bound = float((multipliers * (levels + slopes * constant)).sum()) + self.places * least
-        bound -= ROUNDING * float((multipliers * (np.abs(levels) + np.abs(slopes * constant))).sum())
-        return Priced(bound, reduced - least, options - best[:, :, None], -least), reduced
+        level = float((multipliers * (levels + slopes * constant)).sum())
+        level -= ROUNDING * float((multipliers * (np.abs(levels) + np.abs(slopes * constant))).sum())
+        bound = level + self.places * least
+        slacks, options = reduced - least, options - best[:, :, None]
+        return Priced(bound, slacks, options, -least, prices, strength, level), reduced
 
     def _add(self, priced: Priced, reduced: FloatArray, limit: float) -> bool:
         """Add the best columns of the units that are worth most; tell whether there are any that are new."""

@@ -1,7 +1,7 @@
 """Training of stacks of layers: search, enumeration or programmes, goal after goal, and an honest record."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -15,7 +15,8 @@ from verinet.solve import choose
 from verinet.train.data import TrainingData
 from verinet.train.layered.architecture import Architecture, LayerValues
 from verinet.train.layered.cases import Boxes, neighbourhoods, sign_cases
-from verinet.train.layered.enumeration import applies, enumerate_units
+from verinet.train.layered.enumeration import Enumerated, applies, enumerate_units
+from verinet.train.layered.stacks import applies_to_stack, enumerate_stack
 from verinet.train.layered.forward import outputs_of
 from verinet.train.layered.losses import CURVED, Sample
 from verinet.train.layered.network import build_layers, prune
@@ -215,7 +216,7 @@ def _search(state: _State) -> None:
     """Search locally for part of the time: for the first goal, then for the first two, and so on."""
     goals = state.specification.goals
     share = SEARCH_SHARE * state.options.time_limit
-    if applies(state.specification, len(state.data.y)) and state.options.solver == "auto":
+    if _enumerator(state) is not None:
         share = min(share, 1.0)
     begin = time.monotonic()
     for size in range(1, len(goals) + 1):
@@ -255,8 +256,9 @@ def _settle(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float])
     """Improve a goal and bound it."""
     if state.best.goals[index] <= LEAST[goal]:
         return _Bound(LEAST[goal], "no network is below")
-    if applies(state.specification, len(state.data.y)) and state.options.solver == "auto":
-        return _enumerate(state)
+    enumerator = _enumerator(state)
+    if enumerator is not None:
+        return _enumerate(state, enumerator)
     if state.tightening.warm_start:
         _improve(state, goal, index, limits)
     if state.specification.objective.loss in CURVED and goal is Goal.OBJECTIVE:
@@ -264,8 +266,18 @@ def _settle(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float])
     return _by_cases(state, goal, index, limits, (), state.left)
 
 
-def _enumerate(state: _State) -> _Bound:
-    found = enumerate_units(
+def _enumerator(state: _State) -> Callable[..., Enumerated] | None:
+    """Return what enumerates the networks of a specification, if anything does and no solver is asked for."""
+    if state.options.solver != "auto":
+        return None
+    for accepts, enumerator in ((applies, enumerate_units), (applies_to_stack, enumerate_stack)):
+        if accepts(state.specification, len(state.data.y)):
+            return enumerator
+    return None
+
+
+def _enumerate(state: _State, enumerator: Callable[..., Enumerated]) -> _Bound:
+    found = enumerator(
         state.specification,
         state.samples,
         state.data.scaled_x,

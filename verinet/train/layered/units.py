@@ -16,7 +16,7 @@ from verinet.train.layered.architecture import Architecture, ConvolutionLayer, D
 from verinet.train.layered.forward import activations
 from verinet.train.layered.specification import LayeredSpecification
 
-__all__ = ["Units", "can_lay_out", "lay_out", "places"]
+__all__ = ["Units", "can_lay_out", "lay_out", "places", "unit_costs"]
 
 MOST_ENTRIES = 60_000_000
 """Units times cells times samples up to which all units are laid out: half a gigabyte."""
@@ -119,7 +119,7 @@ def lay_out(specification: LayeredSpecification, x: FloatArray) -> Units:
     biases = choices if hidden.bias else np.zeros(1)
     weights = np.column_stack([np.tile(grid, (len(biases), 1)), np.repeat(biases, len(grid))])
     features = _features(specification.architecture, grid, biases, x)
-    costs = _unit_costs(specification, weights)
+    costs = unit_costs(specification, weights)
     kept = np.flatnonzero(features.any(axis=(1, 2)))
     kept = kept[np.argsort(costs[kept], kind="stable")]
     kept = kept[_first_of_equal(features.reshape(len(features), -1), kept)]
@@ -161,7 +161,8 @@ def _first_of_equal(rows: FloatArray, order: IntArray) -> IntArray:
     return np.delete(np.arange(len(order)), by_key[near[twins]])
 
 
-def _unit_costs(specification: LayeredSpecification, units: FloatArray) -> FloatArray:
+def unit_costs(specification: LayeredSpecification, units: FloatArray) -> FloatArray:
+    """Return the penalties of units that are in use, their biases in the last column."""
     objective = specification.objective
     total = objective.l0 * np.count_nonzero(units[:, :-1], axis=1) + objective.l1 * np.abs(units).sum(axis=1)
     return np.asarray(total + specification.l2 * (units**2).sum(axis=1) + objective.unit_penalty)
