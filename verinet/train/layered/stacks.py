@@ -108,6 +108,64 @@ def _second(specification: LayeredSpecification, front: Units) -> _Second:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _activate(
+    features: FloatArray, members: IntArray, weights: FloatArray, active: FloatArray
+) -> bool:  # pragma: no cover - compiled
+    """Write what a second unit makes of a set of first units; tell whether it is active anywhere."""
+    samples = features.shape[1]
+    for n in range(samples):
+        active[n] = weights[len(members)]
+    for k in range(len(members)):
+        weight, row = weights[k], members[k]
+        if weight != 0.0:
+            for n in range(samples):
+                active[n] += weight * features[row, n]
+    some = False
+    for n in range(samples):
+        some |= active[n] > 0.0
+        active[n] = max(active[n], 0.0)
+    return some
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _bounds(
+    features: FloatArray,
+    first_costs: FloatArray,
+    sets: IntArray,
+    weights: FloatArray,
+    costs: FloatArray,
+    reads: FloatArray,
+    read_costs: FloatArray,
+    prices: FloatArray,
+    errors: FloatArray,
+    levels: FloatArray,
+    places: int,
+    results: FloatArray,
+) -> None:  # pragma: no cover - compiled
+    """Bound the networks behind each set, for each row of prices."""
+    samples = features.shape[1]
+    active = np.zeros(samples)
+    least = np.zeros(len(prices))
+    for s in range(len(sets)):
+        least[:] = 0.0
+        for unit in range(len(weights)):
+            if not _activate(features, sets[s], weights[unit], active):
+                continue
+            for k in range(len(prices)):
+                worth = 0.0
+                for n in range(samples):
+                    worth += prices[k, n] * active[n]
+                for value in range(len(reads)):
+                    reduced = costs[unit] + read_costs[value] + reads[value] * worth - errors[k]
+                    least[k] = min(least[k], reduced)
+        own = 0.0
+        for member in sets[s]:
+            own += first_costs[member]
+        for k in range(len(prices)):
+            results[k, s] = levels[k] + own + places * least[k] - errors[k]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _columns(
     features: FloatArray,
     members: IntArray,
@@ -124,64 +182,22 @@ def _columns(
 ) -> int:  # pragma: no cover - compiled
     """Write the columns behind a set of first units and their reduced costs, lowered by an error; return how many."""
     samples = features.shape[1]
-    fan_in = len(members)
     count = 0
     active = np.zeros(samples)
     for unit in range(len(weights)):
-        active[:] = weights[unit, fan_in]
-        for k in range(fan_in):
-            weight = weights[unit, k]
-            if weight != 0.0:
-                active += weight * features[members[k]]
-        worth = 0.0
-        some = False
-        for n in range(samples):
-            if active[n] > 0.0:
-                some = True
-                worth += prices[n] * active[n]
-            else:
-                active[n] = 0.0
-        if not some:
+        if not _activate(features, members, weights[unit], active):
             continue
+        worth = 0.0
+        for n in range(samples):
+            worth += prices[n] * active[n]
         for value in range(len(reads)):
             column_costs[count] = costs[unit] + read_costs[value]
             reduced[count] = column_costs[count] + reads[value] * worth - error
-            effects[count] = reads[value] * active
+            for n in range(samples):
+                effects[count, n] = reads[value] * active[n]
             numbers[count] = unit * len(reads) + value
             count += 1
     return count
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _bounds(
-    features: FloatArray,
-    first_costs: FloatArray,
-    sets: IntArray,
-    weights: FloatArray,
-    costs: FloatArray,
-    reads: FloatArray,
-    read_costs: FloatArray,
-    prices: FloatArray,
-    error: float,
-    level: float,
-    places: int,
-    results: FloatArray,
-) -> None:  # pragma: no cover - compiled
-    """Bound the networks behind each set."""
-    most = len(weights) * len(reads)
-    effects = np.zeros((most, features.shape[1]))
-    reduced, column_costs, numbers = np.zeros(most), np.zeros(most), np.zeros(most, dtype=np.int64)
-    for s in range(len(sets)):
-        count = _columns(
-            features, sets[s], weights, costs, reads, read_costs, prices, error, effects, reduced, column_costs, numbers
-        )
-        least = 0.0
-        for j in range(count):
-            least = min(least, reduced[j])
-        total = level + places * least - error
-        for k in sets[s]:
-            total += first_costs[k]
-        results[s] = total
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -251,21 +267,12 @@ class _Case:
     priced: Priced
 
     @property
-    def _error(self) -> float:
+    def error(self) -> float:
         """More than the rounding of a reduced cost or of the level."""
         second = self.second
         reach = np.abs(second.weights).sum(axis=1).max() * max(1.0, float(self.features.max(initial=0.0)))
         size = second.costs.max() + second.read_costs.max() + self.first_costs.max(initial=0.0) + abs(self.priced.level)
         return ROUNDING * float(1 + size + np.abs(second.reads).max() * reach * self.priced.strength)
-
-    def bounds(self, sets: IntArray) -> FloatArray:
-        """Bound the networks behind each set."""
-        results, second = np.zeros(len(sets)), self.second
-        _bounds(
-            self.features, self.first_costs, sets, second.weights, second.costs, second.reads, second.read_costs,
-            self.priced.prices, self._error, self.priced.level, self.places, results,
-        )  # fmt: skip
-        return results
 
     def look(self, sets: IntArray, best: float) -> tuple[float, IntArray]:
         """Return the best objective behind some sets, and the place of its set and its columns, -1 for none."""
@@ -274,9 +281,21 @@ class _Case:
         levels = np.ascontiguousarray(self.sample_weights * self.pieces.levels.T + slopes * self.constant)
         best = _look(
             self.features, self.first_costs, sets, second.weights, second.costs, second.reads, second.read_costs,
-            self.priced.prices, self._error, self.priced.level, slopes, levels, self.places, best, found,
+            self.priced.prices, self.error, self.priced.level, slopes, levels, self.places, best, found,
         )  # fmt: skip
         return best, found
+
+
+def _bound_sets(cases: list[_Case], sets: IntArray) -> FloatArray:
+    """Bound the networks behind each set, one row for each case."""
+    case, results = cases[0], np.zeros((len(cases), len(sets)))
+    second = case.second
+    _bounds(
+        case.features, case.first_costs, sets, second.weights, second.costs, second.reads, second.read_costs,
+        np.array([c.priced.prices for c in cases]), np.array([c.error for c in cases]),
+        np.array([c.priced.level for c in cases]), case.places, results,
+    )  # fmt: skip
+    return results
 
 
 def enumerate_stack(
@@ -316,7 +335,7 @@ def enumerate_stack(
         for c in second.constants
     ]
     best, values = known, None
-    bounds = [case.bounds(sets) for case in cases]
+    bounds = _bound_sets(cases, sets)
     orders = [np.argsort(own, kind="stable") for own in bounds]
     least = [own[order[0]] if len(own) else best for own, order in zip(bounds, orders, strict=True)]
     for start in range(0, len(sets), SLICE):
