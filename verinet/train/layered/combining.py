@@ -150,9 +150,10 @@ def combine(
     if places == 1:
         bases[0] = levels
         used[0] = bound
-        return _complete(
+        best = _complete(
             effects, costs, slacks, slopes, bases, begun, used, totals, 1, first, last, best, chosen
         )  # fmt: skip
+        return best
     place = np.zeros(places - 1, dtype=np.int64)
     sums = np.zeros(places)
     level = 0

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from verinet.numeric import FloatArray, IntArray
+from verinet.numeric import FloatArray
 from verinet.train.layered.specification import LayeredSpecification
 from verinet.train.layered.units import Units
 from verinet.train.specification import Loss
@@ -124,15 +124,13 @@ class Pricing:
                 return best
 
     def _dual(self, constant: float) -> tuple[FloatArray, float]:
-        """Return multipliers of the pieces, shape (samples, pieces), and that of the places, over the columns so far."""
+        """Return multipliers of the pieces, shape (samples, pieces), and of the places, over the columns so far."""
         from scipy.optimize import linprog
 
         slopes, levels = self.pieces.slopes, self.pieces.levels + self.pieces.slopes * constant
         count, lines = slopes.shape
         chosen = len(self.costs)
-        rows = [
-            sp.hstack([sp.csr_array((slopes[:, j] * self.effects).T), -sp.eye_array(count)]) for j in range(lines)
-        ]
+        rows = [sp.hstack([sp.csr_array((slopes[:, j] * self.effects).T), -sp.eye_array(count)]) for j in range(lines)]
         taken = sp.csr_array(np.concatenate([np.ones(chosen), np.zeros(count)])[None])
         answer = linprog(
             np.concatenate([self.costs, self.weights]),

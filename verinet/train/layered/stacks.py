@@ -40,7 +40,10 @@ PRICED = 4000
 """Sets from which prices are made."""
 
 SLICE = 2000
-"""Sets between two looks at the clock."""
+"""Sets whose networks are looked at between two looks at the clock."""
+
+BOUNDED = 20_000
+"""Sets that are bounded between two looks at the clock."""
 
 
 def _layers(architecture: Architecture) -> tuple[DenseLayer, DenseLayer, DenseLayer] | None:
@@ -65,7 +68,7 @@ def applies_to_stack(specification: LayeredSpecification, samples: int) -> bool:
         return False
     if specification.counts_features or budget.nonzeros is not None or budget.units is not None:
         return False
-    first, second, last = layers
+    first, second, _ = layers
     if second.units > MOST_PLACES or not can_lay_out(_front(specification).architecture, samples):
         return False
     choices = [len(layer.weights.values) for layer in layers]  # type: ignore[union-attr]
@@ -95,7 +98,7 @@ class _Second:
     constants: FloatArray
 
 
-def _second(specification: LayeredSpecification, front: Units) -> _Second:
+def _second(specification: LayeredSpecification) -> _Second:
     layers: Any = _layers(specification.architecture)
     first, second, last = layers
     values = second.weights.values
@@ -286,15 +289,21 @@ class _Case:
         return best, found
 
 
-def _bound_sets(cases: list[_Case], sets: IntArray) -> FloatArray:
-    """Bound the networks behind each set, one row for each case."""
+def _bound_sets(cases: list[_Case], sets: IntArray, running: Callable[[], bool]) -> FloatArray:
+    """Bound the networks behind each set, one row for each case; zero where the time does not allow more."""
     case, results = cases[0], np.zeros((len(cases), len(sets)))
-    second = case.second
-    _bounds(
-        case.features, case.first_costs, sets, second.weights, second.costs, second.reads, second.read_costs,
-        np.array([c.priced.prices for c in cases]), np.array([c.error for c in cases]),
-        np.array([c.priced.level for c in cases]), case.places, results,
-    )  # fmt: skip
+    second, part = case.second, np.zeros((len(cases), BOUNDED))
+    prices = np.array([c.priced.prices for c in cases])
+    errors, levels = np.array([c.error for c in cases]), np.array([c.priced.level for c in cases])
+    for start in range(0, len(sets), BOUNDED):
+        if not running():
+            break
+        some = sets[start : start + BOUNDED]
+        _bounds(
+            case.features, case.first_costs, some, second.weights, second.costs, second.reads, second.read_costs,
+            prices, errors, levels, case.places, part,
+        )  # fmt: skip
+        results[:, start : start + BOUNDED] = part[:, : len(some)]
     return results
 
 
@@ -321,7 +330,7 @@ def enumerate_stack(
         Called with the best objective and the bound.
     """
     front = lay_out(_front(specification), x)
-    second = _second(specification, front)
+    second = _second(specification)
     layers: Any = _layers(specification.architecture)
     places = layers[1].units
     # The last first unit is none.
@@ -330,12 +339,10 @@ def enumerate_stack(
     sets = np.array(list(combinations_with_replacement(range(len(features)), layers[0].units)))
     pieces = PIECES[specification.objective.loss](specification, samples.targets)
     pricing = _pricing(features, first_costs, sets, second, pieces, samples.weights, places)
-    cases = [
-        _Case(features, first_costs, second, pieces, samples.weights, float(c), places, pricing.price(float(c), running))
-        for c in second.constants
-    ]
+    priced = [(float(c), pricing.price(float(c), running)) for c in second.constants]
+    cases = [_Case(features, first_costs, second, pieces, samples.weights, c, places, p) for c, p in priced]
     best, values = known, None
-    bounds = _bound_sets(cases, sets)
+    bounds = _bound_sets(cases, sets, running)
     orders = [np.argsort(own, kind="stable") for own in bounds]
     least = [own[order[0]] if len(own) else best for own, order in zip(bounds, orders, strict=True)]
     for start in range(0, len(sets), SLICE):

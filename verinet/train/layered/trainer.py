@@ -16,7 +16,6 @@ from verinet.train.data import TrainingData
 from verinet.train.layered.architecture import Architecture, LayerValues
 from verinet.train.layered.cases import Boxes, neighbourhoods, sign_cases
 from verinet.train.layered.enumeration import Enumerated, applies, enumerate_units
-from verinet.train.layered.stacks import applies_to_stack, enumerate_stack
 from verinet.train.layered.forward import outputs_of
 from verinet.train.layered.losses import CURVED, Sample
 from verinet.train.layered.network import build_layers, prune
@@ -24,6 +23,7 @@ from verinet.train.layered.programme import LayeredProgramme, build_layered, in_
 from verinet.train.layered.scoring import count, exact_goals, goals_of
 from verinet.train.layered.search import Found, search
 from verinet.train.layered.specification import Goal, LayeredSpecification, Tightening
+from verinet.train.layered.stacks import applies_to_stack, enumerate_stack
 from verinet.train.result import Method, TrainingRecord
 from verinet.train.specification import TrainOptions
 

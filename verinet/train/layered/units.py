@@ -97,7 +97,8 @@ def can_lay_out(architecture: Architecture, samples: int) -> bool:
     hidden: Any = ends[0]
     inputs = math.prod(architecture.kernel_shape(0)[1:]) + hidden.bias
     cells = architecture.kernel_shape(len(architecture.layers) - 1)[1] // places(architecture)
-    return inputs * math.log(len(hidden.weights.values)) + math.log(samples * cells) < math.log(MOST_ENTRIES)
+    entries = inputs * math.log(len(hidden.weights.values)) + math.log(samples * cells)
+    return bool(entries < math.log(MOST_ENTRIES))
 
 
 def lay_out(specification: LayeredSpecification, x: FloatArray) -> Units:
