@@ -22,9 +22,19 @@ CHUNK = 32
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def list_columns(
-    slacks: FloatArray, options: FloatArray, zero: int, cut: float, units: IntArray, reads: IntArray, totals: FloatArray
+    slacks: FloatArray,
+    options: FloatArray,
+    zero: int,
+    cut: float,
+    most: int,
+    units: IntArray,
+    reads: IntArray,
+    totals: FloatArray,
 ) -> int:  # pragma: no cover - compiled
-    """List every unit that is read with a slack below a cut as far as there is room, and return how many there are."""
+    """List every unit that is read with a slack below a cut, as far as there is room; return how many there are.
+
+    Counting ends behind `most`.
+    """
     _, cells, values = options.shape
     choice = np.zeros(cells, dtype=np.int64)
     used = np.zeros(cells + 1)
@@ -48,13 +58,17 @@ def list_columns(
                 used[level] = total
                 choice[level] = -1
                 continue
-            if (choice == zero).all():
-                continue
-            if count < len(totals):
+            read = False
+            for cell in range(cells):
+                read |= choice[cell] != zero
+            if read and count < len(totals):
                 units[count] = unit
-                reads[count] = choice
                 totals[count] = total
-            count += 1
+                for cell in range(cells):
+                    reads[count, cell] = choice[cell]
+            count += read
+            if count > most:
+                return count
     return count
 
 
@@ -64,8 +78,10 @@ def effects_of(features: FloatArray, units: IntArray, reads: FloatArray) -> Floa
     effects = np.zeros((len(units), features.shape[2]))
     for j in range(len(units)):
         for cell in range(features.shape[1]):
-            if units[j] >= 0 and reads[j, cell] != 0.0:
-                effects[j] += reads[j, cell] * features[units[j], cell]
+            weight = reads[j, cell]
+            if units[j] >= 0 and weight != 0.0:
+                for n in range(features.shape[2]):
+                    effects[j, n] += weight * features[units[j], cell, n]
     return effects
 
 
@@ -106,9 +122,13 @@ def _complete(
 ) -> float:  # pragma: no cover - compiled
     """Look at every last column, not before those it completes; `used` holds the bound and the slacks so far."""
     most = begun.shape[1]
-    least = used[:tiles].min()
+    least = used[0]
+    for t in range(1, tiles):
+        least = min(least, used[t])
     if most:
-        first = begun[:tiles, most - 1].min()
+        first = begun[0, most - 1]
+        for t in range(1, tiles):
+            first = min(first, begun[t, most - 1])
     for j in range(first, last):
         if least + slacks[j] >= best:
             break
@@ -119,9 +139,17 @@ def _complete(
             value = _loss(bases[t], slopes, effects[j], limit)
             if value < limit:
                 best = totals[t] + costs[j] + value
-                chosen[:most] = begun[t]
                 chosen[most] = j
+                for k in range(most):
+                    chosen[k] = begun[t, k]
     return best
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _begin(base: FloatArray, levels: FloatArray) -> None:  # pragma: no cover - compiled
+    for line in range(levels.shape[0]):
+        for n in range(levels.shape[1]):
+            base[line, n] = levels[line, n]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -148,12 +176,11 @@ def combine(
     used = np.zeros(TILE)
     totals = np.zeros(TILE)
     if places == 1:
-        bases[0] = levels
+        _begin(bases[0], levels)
         used[0] = bound
-        best = _complete(
+        return float(_complete(
             effects, costs, slacks, slopes, bases, begun, used, totals, 1, first, last, best, chosen
-        )  # fmt: skip
-        return best
+        ))  # fmt: skip
     place = np.zeros(places - 1, dtype=np.int64)
     sums = np.zeros(places)
     level = 0
@@ -172,13 +199,15 @@ def combine(
             level += 1
             place[level] = j
             continue
-        bases[tiles] = levels
-        begun[tiles] = place
+        _begin(bases[tiles], levels)
         totals[tiles] = 0.0
         used[tiles] = bound + sums[level + 1]
         for k in range(places - 1):
+            begun[tiles, k] = place[k]
             totals[tiles] += costs[place[k]]
-            bases[tiles] += slopes * effects[place[k]]
+            for line in range(len(slopes)):
+                for n in range(count):
+                    bases[tiles, line, n] += slopes[line, n] * effects[place[k], n]
         tiles += 1
         if tiles == TILE:
             best = _complete(

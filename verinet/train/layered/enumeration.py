@@ -34,14 +34,17 @@ MOST_PLACES = 4
 MOST_ENTRIES = 60_000_000
 """Columns times samples up to which columns are listed: half a gigabyte."""
 
+MOST_COLUMNS = 2_000_000
+"""Columns that are listed at the most."""
+
 NARROWER = 0.8
 """Where there are too many columns, only those up to this share of the slack are listed, and so on."""
 
 SLICE = 256
 """First columns between two looks at the clock."""
 
-FIRST = 2000
-"""Columns of the smallest slacks among which good networks are looked for first."""
+FIRST = (2000, 20_000)
+"""Good networks are looked for among so few columns of the smallest slacks first, and among so many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +110,10 @@ def enumerate_units(
     cases.sort(key=lambda case: case.priced.bound)
     best, values = known, None
     bounds = [case.priced.bound for case in cases]
-    for most in (FIRST, None):
+    for most in (*FIRST, MOST_COLUMNS):
         for k, case in enumerate(cases):
+            if bounds[k] >= best:
+                continue
             found = case.search(best, most, running)
             if found.columns is not None:
                 best = found.objective
@@ -139,13 +144,10 @@ class _Case:
     places: int
     priced: Priced
 
-    def search(self, best: float, most: int | None, running: Callable[[], bool]) -> _Found:
-        """Look for networks below `best`, among some columns of the smallest slacks or among all."""
-        units, reads, slacks, cut = self._columns(best)
+    def search(self, best: float, most: int, running: Callable[[], bool]) -> _Found:
+        """Look for networks below `best` among the columns of the smallest slacks, at most so many."""
+        units, reads, slacks, cut = self._columns(best, most)
         bound = self.priced.bound
-        if most is not None and most < len(slacks):
-            cut = float(slacks[most])
-            units, reads, slacks = units[:most], reads[:most], slacks[:most]
         effects = effects_of(self.units.features, units, reads)
         read_costs = self.units.read_costs[np.searchsorted(self.units.reads, reads)].sum(axis=1)
         costs = np.where(units >= 0, self.units.costs[units] + read_costs, 0.0)
@@ -169,19 +171,20 @@ class _Case:
         slopes = np.ascontiguousarray(self.weights * self.pieces.slopes.T)
         return slopes, np.ascontiguousarray(self.weights * self.pieces.levels.T + slopes * self.constant)
 
-    def _columns(self, best: float) -> tuple[IntArray, FloatArray, FloatArray, float]:
+    def _columns(self, best: float, most: int) -> tuple[IntArray, FloatArray, FloatArray, float]:
         """Return units, reads and slacks of the columns up to a cut, in the order of slacks; unit -1 is none."""
-        cut = best - self.priced.bound
-        most = MOST_ENTRIES // len(self.weights)
         slacks, options = self.priced.slacks, self.priced.options
+        largest = float((slacks + options.max(axis=2).sum(axis=1)).max(initial=0.0)) + 1.0
+        cut = min(best - self.priced.bound, largest)
+        most = min(most, MOST_ENTRIES // len(self.weights))
         zero = int(np.flatnonzero(self.units.reads == 0)[0])
-        empty = np.zeros(0, np.int64), np.zeros((0, options.shape[1]), np.int64), np.zeros(0)
-        while (count := list_columns(slacks, options, zero, cut, *empty)) > most:
+        empty = np.zeros(0, np.int64), np.zeros((0, options.shape[1]), np.int8), np.zeros(0)
+        while (count := list_columns(slacks, options, zero, cut, most, *empty)) > most:
             cut *= NARROWER
         units = np.full(count + 1, -1)
-        reads = np.zeros((count + 1, options.shape[1]), dtype=np.int64)
+        reads = np.zeros((count + 1, options.shape[1]), dtype=np.int8)
         totals = np.full(count + 1, self.priced.idle)
-        list_columns(slacks, options, zero, cut, units[:count], reads[:count], totals[:count])
+        list_columns(slacks, options, zero, cut, most, units[:count], reads[:count], totals[:count])
         weights = self.units.reads[reads]
         weights[count] = 0.0
         order = np.argsort(totals, kind="stable")

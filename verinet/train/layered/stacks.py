@@ -234,7 +234,8 @@ def _look(
         for k in sets[s]:
             own += first_costs[k]
         # A place without a unit.
-        effects[count] = 0.0
+        for n in range(effects.shape[1]):
+            effects[count, n] = 0.0
         reduced[count] = column_costs[count] = 0.0
         numbers[count] = -1
         least = reduced[: count + 1].min()
