@@ -53,7 +53,7 @@ class ConeOptions:
     most_nodes : int
         Of one support; a search that needs more keeps the bound it has.
     rounds : int
-        Of fictitious play for each bound.
+        Of answers for each bound, at most.
     threads : int
         Zero means all cores.
     """
