@@ -201,8 +201,10 @@ class _Search:
         moved = [i for i in self.prop.inputs if direction[i]]
         best: tuple[Fraction | None, tuple[Fraction, ...] | None] = (None, None)
         first = max((upper[i] - lower[i] for i in moved), default=Fraction(0))
-        for halving in range(HALVINGS + 1):
-            step = first / 2**halving
+        for way, halving in itertools.product((1, -1), range(HALVINGS + 1)):
+            if way < 0 and best[0] is not None:
+                break
+            step = way * first / 2**halving
             end = self.domain.nearest([v + step * int(d) for v, d in zip(start, direction, strict=True)])
             quotient, point = self._quotient(start, end)
             if quotient is not None and (best[0] is None or quotient > best[0]):
