@@ -274,6 +274,17 @@ def _random_values(architecture: Architecture, rng: np.random.Generator) -> dict
     return values
 
 
+def _bare_values(architecture: Architecture, rng: np.random.Generator) -> dict[int, LayerValues]:
+    """Draw weights, all zero in the first layer: a descent adds one after the other, and ends with few."""
+    values = _random_values(architecture, rng)
+    first = architecture.weighted[0]
+    layer: Any = architecture.layers[first]
+    if layer.weights.has_zero:
+        own = values[first]
+        values[first] = LayerValues(np.zeros_like(own.weights), np.zeros_like(own.biases))
+    return values
+
+
 def _blank(architecture: Architecture) -> dict[int, LayerValues]:
     """Return the network without weights, or with the smallest where zero is not among them."""
     values = {}
@@ -348,12 +359,13 @@ def search(
     guide = specification.classifies and specification.objective.loss is not Loss.HINGE
     guide = guide or Goal.OBJECTIVE not in specification.goals
     current = dict(start) if start is not None else None
-    stale, descents = 0, 0
+    stale, descents, begun = 0, 0, 0
     nothing: tuple[float, ...] = (np.inf,)
     while running() and not good_enough(best_score[:-1]) and (rounds is None or descents < rounds):
         descents += 1
         if current is None or stale > STALE:
-            begin, stale, held = _random_values(architecture, rng), 0, nothing
+            drawn = _bare_values if begun % 2 == 0 else _random_values
+            begin, stale, held, begun = drawn(architecture, rng), 0, nothing, begun + 1
             landscape.emphasis[:] = 1.0
         else:
             begin, held = _kicked(architecture, current, rng), judged(current)
