@@ -183,6 +183,7 @@ def breast_cancer(arguments: argparse.Namespace) -> None:
                     data, sparse, TrainOptions(time_limit=arguments.sparse_limit), start=first.values
                 )
                 line += f"; {second.record.nonzeros} non-zeros of 257 (bound {second.goals[1].bound:.0f})"
+                line += f" at {float(second.goals[0].value):.4f} errors"
                 first = second
             accuracy = np.mean(np.sign(evaluate(first.network, x[test])[:, 0]) == y[test])
             scaler = StandardScaler().fit(x[chosen])

@@ -364,7 +364,8 @@ def search(
     while running() and not good_enough(best_score[:-1]) and (rounds is None or descents < rounds):
         descents += 1
         if current is None or stale > STALE:
-            drawn = _bare_values if begun % 2 == 0 else _random_values
+            # Prices ask for few weights; the guide alone gets rid of errors faster among many.
+            drawn = _bare_values if begun % 2 == int(guide) else _random_values
             begin, stale, held, begun = drawn(architecture, rng), 0, nothing, begun + 1
             landscape.emphasis[:] = 1.0
         else:
