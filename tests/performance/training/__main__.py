@@ -200,7 +200,8 @@ def one_against_one(arguments: argparse.Namespace) -> None:
     fit = np.concatenate([rng.permutation(np.flatnonzero(y == k))[: arguments.per_class] for k in range(10)])
     test = np.setdiff1d(np.arange(len(y)), fit)
     architecture = Architecture((64,), (DenseLayer(2), ReluLayer(), DenseLayer(1)))
-    specification = LayeredSpecification(architecture, Objective(Loss.HINGE, l1=0.0, l0=1e-3))
+    # A wide margin asks for several pixels that agree.
+    specification = LayeredSpecification(architecture, Objective(Loss.HINGE, margin=5.0, l1=0.0, l0=1e-3))
     votes, outputs = np.zeros((len(test), 10)), np.zeros((len(test), 10))
     links, proven, begin, busy = 0, 0, time.monotonic(), processor_seconds()
     pairs = list(combinations(range(10), 2))

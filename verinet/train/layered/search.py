@@ -26,7 +26,7 @@ from verinet.train.layered.scoring import feasible, goals_of
 from verinet.train.layered.specification import Goal, LayeredSpecification
 from verinet.train.specification import Loss
 
-__all__ = ["Found", "search"]
+__all__ = ["Found", "priced_specifications", "search"]
 
 BATCH_ENTRIES = 4_000_000
 """Numbers in one batch of changed pre-activations."""
@@ -39,6 +39,9 @@ KICKED = 3
 
 EMPHASIS = 1.5
 """By what an error counts more in the guide after each descent that leaves it."""
+
+PRICED = ((3.0, 3e-3), (1.0, 3e-3), (3.0, 1e-2))
+"""Margins and prices of non-zeros, in margins, by which networks of few errors and non-zeros are looked for."""
 
 STALE = 12
 """Kicks without success before the search begins from scratch."""
@@ -315,6 +318,25 @@ def _kicked(
 def replace_gates(values: Mapping[int, LayerValues]) -> dict[int, LayerValues]:
     """Return the same weights with all gates on, so that a change of theirs matters."""
     return {p: replace(v, gate=True) for p, v in values.items()}
+
+
+def priced_specifications(specification: LayeredSpecification) -> list[LayeredSpecification]:
+    """Return objectives whose optima have few errors and few non-zeros, where these are the first two goals.
+
+    Errors stand still under most changes, and the fewest of them are first found with many non-zeros. The hinge loss
+    with a price of non-zeros leads to few of both; which margin and which price do is tried.
+    """
+    if specification.goals[:2] != (Goal.ERRORS, Goal.NONZEROS):
+        return []
+    margin = specification.objective.margin
+    return [
+        replace(
+            specification,
+            objective=replace(specification.objective, loss=Loss.HINGE, margin=wide * margin, l0=price * margin),
+            goals=(Goal.OBJECTIVE,),
+        )
+        for wide, price in PRICED
+    ]
 
 
 def search(

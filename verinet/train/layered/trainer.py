@@ -21,19 +21,16 @@ from verinet.train.layered.losses import CURVED, Sample
 from verinet.train.layered.network import build_layers, prune
 from verinet.train.layered.programme import LayeredProgramme, build_layered, in_order, samples_of
 from verinet.train.layered.scoring import count, exact_goals, goals_of
-from verinet.train.layered.search import Found, search
+from verinet.train.layered.search import Found, priced_specifications, search
 from verinet.train.layered.specification import Goal, LayeredSpecification, Tightening
 from verinet.train.layered.stacks import applies_to_stack, enumerate_stack
 from verinet.train.result import Method, TrainingRecord
-from verinet.train.specification import Loss, TrainOptions
+from verinet.train.specification import TrainOptions
 
 __all__ = ["GoalResult", "LayeredResult", "train_layered"]
 
 SEARCH_SHARE = 0.2
 """Part of the time limit for local search."""
-
-PRICED = ((3.0, 3e-3), (1.0, 3e-3), (3.0, 1e-2))
-"""Margins and prices of non-zeros, in margins, by which networks of few errors and non-zeros are looked for."""
 
 PRICED_SHARE = 0.5
 """Part of the local search that looks for them."""
@@ -225,7 +222,7 @@ def _search(state: _State) -> None:
     if _enumerator(state) is not None:
         share = min(share, 1.0)
     begin = time.monotonic()
-    priced = _priced(state.specification)
+    priced = priced_specifications(state.specification)
     for number, specification in enumerate(priced, start=1):
         _search_for(state, specification, None, begin + PRICED_SHARE * share * number / len(priced))
     left = begin + share - time.monotonic()
@@ -233,25 +230,6 @@ def _search(state: _State) -> None:
     for size in range(1, len(goals) + 1):
         start = state.best.values if size > 1 or state.given or priced else None
         _search_for(state, replace(state.specification, goals=goals[:size]), start, begin + left * size / len(goals))
-
-
-def _priced(specification: LayeredSpecification) -> list[LayeredSpecification]:
-    """Return objectives whose optima have few errors and few non-zeros, where these are the first two goals.
-
-    Errors stand still under most changes, and the fewest of them are first found with many non-zeros. The hinge loss
-    with a price of non-zeros leads to few of both; which margin and which price do is tried.
-    """
-    if specification.goals[:2] != (Goal.ERRORS, Goal.NONZEROS):
-        return []
-    margin = specification.objective.margin
-    return [
-        replace(
-            specification,
-            objective=replace(specification.objective, loss=Loss.HINGE, margin=wide * margin, l0=price * margin),
-            goals=(Goal.OBJECTIVE,),
-        )
-        for wide, price in PRICED
-    ]
 
 
 def _search_for(
