@@ -134,11 +134,25 @@ class _Builder:
         reach = self.bound * np.maximum(np.abs(self.x).max(axis=1, initial=0.0), 1.0)
         for k, sign in enumerate(self.signs):
             before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, self.x)
-            after = relu(self.builder, f"h{k}", Encoded(before, -reach, reach))
+            after = self._hidden(k, sign, Encoded(before, -reach, reach))
             self.completions.append(_complete_relu(after.expressions, self.x, k))
             self._price(k, after.expressions)
             total = total + after.expressions.scaled(float(sign))
         return total
+
+    def _hidden(self, unit: int, sign: int, before: Encoded) -> Encoded:
+        """Return a unit's values: ReLUs, but values that the loss wants small need only lie above them."""
+        convex = np.flatnonzero(sign * self.y < 0) if self.spec.objective.loss.classifies else np.arange(0)
+        exact = np.setdiff1d(np.arange(len(self.y)), convex)
+        part = Encoded(before.expressions[exact], before.lower[exact], before.upper[exact])
+        after = relu(self.builder, f"h{unit}", part)
+        above = Expressions.variables(
+            self.builder.variables(f"above{unit}", np.zeros(len(convex)), before.upper[convex])
+        )
+        self.builder.rows(above - before.expressions[convex], lower=0.0)
+        order = np.argsort(np.concatenate([exact, convex]))
+        together = Expressions.stack([after.expressions, above])[order]
+        return Encoded(together, np.maximum(before.lower, 0.0), np.maximum(before.upper, 0.0))
 
     def _price(self, unit: int, hidden: Expressions) -> None:
         """Add ``|sum_n g_n h_n| <= l1 size`` for prices g at which no unit is worth more than its size."""
@@ -146,8 +160,10 @@ class _Builder:
             return
         worth = hidden.linear(self.prices[None, :])
         cost = self.size_of(unit).scaled(self.spec.objective.l1 * (1 + PRICE_SLACK))
-        self.builder.rows(cost - worth, lower=0.0)
-        self.builder.rows(cost + worth, lower=0.0)
+        sign = self.signs[unit]
+        if not self.spec.objective.loss.classifies:
+            self.builder.rows(cost + worth.scaled(float(sign)), lower=0.0)
+        self.builder.rows(cost - worth.scaled(float(sign)), lower=0.0)
 
     def structure(self) -> None:
         """Add the L1 balls, symmetry, pruning binaries, budgets and their costs."""
