@@ -10,7 +10,7 @@ from verinet.encode import Encoded, relu, variable_affine
 from verinet.numeric import FloatArray, IntArray
 from verinet.program import Expressions, Indicator, Programme, ProgrammeBuilder
 from verinet.train.data import TrainingData
-from verinet.train.specification import Loss, Specification
+from verinet.train.specification import Loss, Specification, UnitTightening
 
 __all__ = ["Parameters", "TrainingProgramme", "build_programme"]
 
@@ -107,9 +107,15 @@ class _Builder:
     """Builds the programme piece by piece; each piece also says how a point is completed with its variables."""
 
     def __init__(
-        self, specification: Specification, data: TrainingData, weight_bound: float, prices: FloatArray | None
+        self,
+        specification: Specification,
+        data: TrainingData,
+        weight_bound: float,
+        prices: FloatArray | None,
+        tightening: UnitTightening,
     ) -> None:
         self.spec, self.data, self.bound, self.prices = specification, data, weight_bound, prices
+        self.tightening = tightening
         self.x, self.y = data.scaled_x, data.scaled_y
         self.signs = specification.signs
         self.builder = ProgrammeBuilder()
@@ -130,8 +136,9 @@ class _Builder:
         """Return f at every sample, with the ReLU encoding of the verifier."""
         ones = np.ones((len(self.x), 1))
         total = self.skip.value.linear(self.x) + Expressions.variables([self.offset]).linear(ones)
-        # |w.x + b| <= (|w|_1 + |b|) max(|x|_inf, 1) for each sample.
-        reach = self.bound * np.maximum(np.abs(self.x).max(axis=1, initial=0.0), 1.0)
+        # |w.x + b| <= (|w|_1 + |b|) max(|x|_inf, 1) in the ball, and <= (|x|_1 + 1) times the bound in the box.
+        largest = np.maximum(np.abs(self.x).max(axis=1, initial=0.0), 1.0)
+        reach = self.bound * (largest if self.tightening.ball_bounds else np.abs(self.x).sum(axis=1) + 1.0)
         for k, sign in enumerate(self.signs):
             before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, self.x)
             after = self._hidden(k, sign, Encoded(before, -reach, reach))
@@ -141,8 +148,12 @@ class _Builder:
         return total
 
     def _hidden(self, unit: int, sign: int, before: Encoded) -> Encoded:
-        """Return a unit's values: ReLUs, but values that the loss wants small need only lie above them."""
-        convex = np.flatnonzero(sign * self.y < 0) if self.spec.objective.loss.classifies else np.arange(0)
+        """Return a unit's values: ReLUs, but values that the loss wants small need only lie above them.
+
+        A value above the ReLU then costs no less, so the optimum is the same, and lying above is convex.
+        """
+        one_sided = self.tightening.one_sided and self.spec.objective.loss.classifies
+        convex = np.flatnonzero(sign * self.y < 0) if one_sided else np.zeros(0, dtype=np.int64)
         exact = np.setdiff1d(np.arange(len(self.y)), convex)
         part = Encoded(before.expressions[exact], before.lower[exact], before.upper[exact])
         after = relu(self.builder, f"h{unit}", part)
@@ -155,15 +166,15 @@ class _Builder:
         return Encoded(together, np.maximum(before.lower, 0.0), np.maximum(before.upper, 0.0))
 
     def _price(self, unit: int, hidden: Expressions) -> None:
-        """Add ``|sum_n g_n h_n| <= l1 size`` for prices g at which no unit is worth more than its size."""
+        """Add ``sign sum_n g_n h_n <= l1 size`` for prices g at which no unit is worth more than its size.
+
+        The unit's own sign is enough: a unit that makes the output worse than it could never helps the relaxation.
+        """
         if self.prices is None:
             return
-        worth = hidden.linear(self.prices[None, :])
+        worth = hidden.linear(self.signs[unit] * self.prices[None, :])
         cost = self.size_of(unit).scaled(self.spec.objective.l1 * (1 + PRICE_SLACK))
-        sign = self.signs[unit]
-        if not self.spec.objective.loss.classifies:
-            self.builder.rows(cost + worth.scaled(float(sign)), lower=0.0)
-        self.builder.rows(cost - worth.scaled(float(sign)), lower=0.0)
+        self.builder.rows(cost - worth, lower=0.0)
 
     def structure(self) -> None:
         """Add the L1 balls, symmetry, pruning binaries, budgets and their costs."""
@@ -196,7 +207,7 @@ class _Builder:
     def _order_units(self, sizes: list[Expressions]) -> None:
         """Order the units of one sign by size: any network can be written so, unused units last."""
         for k, (sign, following) in enumerate(pairwise(self.signs)):
-            if sign == following:
+            if sign == following and self.tightening.symmetry:
                 self.builder.rows(sizes[k] - sizes[k + 1], lower=0.0)
 
     def _support(self, count_features: bool) -> None:
@@ -343,6 +354,7 @@ def build_programme(
     data: TrainingData,
     weight_bound: float | None = None,
     prices: FloatArray | None = None,
+    tightening: UnitTightening | None = None,
 ) -> TrainingProgramme:
     """Write training as a programme.
 
@@ -355,6 +367,7 @@ def build_programme(
     prices : ndarray, shape (samples,), or None
         Of outputs, such that ``|sum_n prices_n relu(w . x_n + b)| <= l1 (|w|_1 + |b|)`` for all w and b: the dual
         solution of training of any width. With the rows that say so, the relaxation is as good as its bound.
+    tightening : UnitTightening or None
 
     Returns
     -------
@@ -362,4 +375,4 @@ def build_programme(
         Its optimum is that of the specification over all networks of the given architecture, in scaled features.
     """
     bound = min(specification.weight_bound, weight_bound or specification.weight_bound)
-    return _Builder(specification, data, bound, prices).build()
+    return _Builder(specification, data, bound, prices, tightening or UnitTightening()).build()

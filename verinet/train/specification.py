@@ -19,6 +19,7 @@ __all__ = [
     "Skip",
     "Specification",
     "TrainOptions",
+    "UnitTightening",
     "UniversalConstraint",
     "UniversalFair",
     "UniversalMonotone",
@@ -335,6 +336,43 @@ def _check_directions(monotone: Mapping[int, int]) -> None:
     for feature, direction in monotone.items():
         if direction not in (-1, 1):
             raise InputError(f"monotone directions are +1 or -1, found {direction} for feature {feature}")
+
+
+@dataclass(frozen=True)
+class UnitTightening:
+    """What makes training of so many units faster than the plain big-M model; each can be switched off.
+
+    Parameters
+    ----------
+    cells : bool
+        A search over the cells of the units' weights instead of a programme, where these are few and the solver is
+        "auto".
+    any_width : bool
+        The bound of networks of any width, and its prices as rows.
+    one_sided : bool
+        No binaries where the loss alone keeps a hidden value from being too large.
+    ball_bounds : bool
+        Bounds of activations from the L1 ball of a unit's weights, not from the box around it.
+    symmetry : bool
+        Units that can trade places are ordered by size.
+    cutoff : bool
+        Bounds of the units' sizes from the objective of the warm start.
+    warm_start : bool
+        Start from gradient runs, polished by linear programmes.
+    """
+
+    cells: bool = True
+    any_width: bool = True
+    one_sided: bool = True
+    ball_bounds: bool = True
+    symmetry: bool = True
+    cutoff: bool = True
+    warm_start: bool = True
+
+    @classmethod
+    def none(cls) -> "UnitTightening":
+        """Return the plain big-M model."""
+        return cls(False, False, False, False, False, False, False)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Training: warm start, programme, solve, export, and an honest record."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -11,9 +12,11 @@ from verinet.errors import DataError, InputError
 from verinet.model import Network
 from verinet.numeric import FloatArray, float_down
 from verinet.program import Outcome, Progress, SolveOptions, Status
-from verinet.solve import choose
+from verinet.solve import AUTO, choose
 from verinet.train.any_width import train_any_width
 from verinet.train.any_width.generation import INTERRUPTED
+from verinet.train.any_width.trainer import make_ready
+from verinet.train.cells import Relaxation, prepare_cells, search_cells
 from verinet.train.data import TrainingData
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters, build_network, snap, to_raw
@@ -27,8 +30,10 @@ from verinet.train.specification import (
     Skip,
     Specification,
     TrainOptions,
+    UnitTightening,
 )
 from verinet.train.warm_start import gradient_starts, polish
+from verinet.verify import Deadline
 
 __all__ = ["OBJECTIVE_TOLERANCE", "train"]
 
@@ -57,7 +62,13 @@ class _Candidate:
     objective: Fraction
 
 
-def train(data: TrainingData, specification: Specification, options: TrainOptions | None = None) -> TrainingResult:
+def train(
+    data: TrainingData,
+    specification: Specification,
+    options: TrainOptions | None = None,
+    *,
+    tightening: UnitTightening | None = None,
+) -> TrainingResult:
     """Train a network to the optimum of its specification, or as far as the time allows.
 
     Parameters
@@ -65,34 +76,82 @@ def train(data: TrainingData, specification: Specification, options: TrainOption
     data : TrainingData
     specification : Specification
     options : TrainOptions or None
+    tightening : UnitTightening or None
+        What to do better than the plain model; by default everything.
 
     Returns
     -------
     TrainingResult
-        The best network found. Its objective is exact; its bound and therefore its gap are the solver's claim.
+        The best network found. Its objective is exact; its bound and therefore its gap are the solver's claim, or
+        rounding-safe where the units' cells were searched.
 
     Raises
     ------
     InputError
         If the specification names features that the data does not have.
     """
-    options = options or TrainOptions()
-    started = time.monotonic()
-    deadline = started + options.time_limit
+    options, tightening = options or TrainOptions(), tightening or UnitTightening()
     _check(data, specification)
-    start = _warm_start(data, specification, options, started + WARM_START_SHARE * options.time_limit)
-    width, interrupted = _any_width(data, specification, options)
-    if interrupted:
-        # Ctrl-C ends the training, not this part of it: what the warm start found is kept.
-        deadline = time.monotonic()
+    started = time.monotonic()
+    relaxation = prepare_cells(data, specification) if tightening.cells and options.solver == AUTO else None
+    if relaxation is not None:
+        return _by_cells(data, specification, options, relaxation, started)
+    if tightening.any_width and _is_priced(data, specification):
+        make_ready(options)
+        started = time.monotonic()
+    return _by_programme(data, specification, options, tightening, started)
+
+
+def _by_cells(
+    data: TrainingData, specification: Specification, options: TrainOptions, relaxation: Relaxation, started: float
+) -> TrainingResult:
+    """Search the cells of the units' weights."""
+    history, keep = _recorder(options, started)
+    found = search_cells(
+        relaxation,
+        _constant(data, specification),
+        options.gap_tolerance,
+        Deadline(started + options.time_limit),
+        lambda objective, bound: keep(Progress(time.monotonic() - started, objective, bound)),
+    )
+    best = _judge(found.parameters, data, specification)
+    status = Status.UNKNOWN if found.reason else Status.OPTIMAL
+    seconds = time.monotonic() - started
+    outcome = Outcome(status, "highs", seconds, None, found.objective, found.bound, found.reason)
+    why = f"search over the cells of the units' weights, {found.nodes} nodes"
+    record = _record(best, best, outcome, data, options, why, seconds)
+    record = replace(record, history=tuple(history), basis="rounding-safe bounds")
+    return TrainingResult(best.network, best.raw, record)
+
+
+def _recorder(options: TrainOptions, started: float) -> tuple[list[Progress], Callable[[Progress], None]]:
+    """Return a history, and what adds to it and reports."""
     history: list[Progress] = []
 
     def keep(state: Progress) -> None:
         history.append(Progress(time.monotonic() - started, state.objective, state.bound))
         options.on_progress(Progress(state.seconds, state.objective, state.bound))
 
+    return history, keep
+
+
+def _by_programme(
+    data: TrainingData, specification: Specification, options: TrainOptions, tightening: UnitTightening, started: float
+) -> TrainingResult:
+    """Solve the mixed-integer programme, from a warm start and with the bound of any width."""
+    deadline = started + options.time_limit
+    start: tuple[float, Parameters] = (np.inf, _constant(data, specification))
+    if tightening.warm_start:
+        start = _warm_start(data, specification, options, tightening, started + WARM_START_SHARE * options.time_limit)
+    width, interrupted = _any_width(data, specification, options) if tightening.any_width else (None, False)
+    if interrupted:
+        # Ctrl-C ends the training, not this part of it: what the warm start found is kept.
+        deadline = time.monotonic()
+    history, keep = _recorder(options, started)
     prices = None if width is None else np.array([float(width.scale * price) for price in width.prices])
-    training, outcome, why = _optimise(data, specification, replace(options, on_progress=keep), start, prices, deadline)
+    training, outcome, why = _optimise(
+        data, specification, replace(options, on_progress=keep), start, prices, tightening, deadline
+    )
     proposals = [start[1]]
     if outcome.values is not None:
         proposals.append(training.parameters(outcome.values))
@@ -120,10 +179,10 @@ def _check(data: TrainingData, specification: Specification) -> None:
 
 
 def _warm_start(
-    data: TrainingData, specification: Specification, options: TrainOptions, deadline: float
+    data: TrainingData, specification: Specification, options: TrainOptions, tightening: UnitTightening, deadline: float
 ) -> tuple[float, Parameters]:
     """Return the best polished network and its claimed objective; the constant network if nothing is better."""
-    training = build_programme(specification, data)
+    training = build_programme(specification, data, tightening=tightening)
     best: tuple[float, Parameters] = (np.inf, _constant(data, specification))
     for number, start in enumerate(gradient_starts(specification, data, options.seed)):
         # One start is always polished, so that a very short time limit still returns a sensible network.
@@ -143,7 +202,7 @@ def _any_width(
     Soundness: other penalties, budgets, monotone rows and bounds of weights are left out, so the bound is valid.
     """
     objective = specification.objective
-    if not (objective.l1 > 0 and objective.loss in PRICED and len(data.names) <= MOST_PRICED):
+    if not _is_priced(data, specification):
         return None, False
     wide = AnyWidthSpecification(
         Objective(objective.loss, objective.margin, objective.l1),
@@ -155,6 +214,11 @@ def _any_width(
     )
     record = train_any_width(data, wide, limited).record
     return record.dual, any(INTERRUPTED in note for note in record.notes)
+
+
+def _is_priced(data: TrainingData, specification: Specification) -> bool:
+    objective = specification.objective
+    return objective.l1 > 0 and objective.loss in PRICED and len(data.names) <= MOST_PRICED
 
 
 def _constant(data: TrainingData, specification: Specification) -> Parameters:
@@ -174,9 +238,11 @@ def _optimise(
     options: TrainOptions,
     start: tuple[float, Parameters],
     prices: FloatArray | None,
+    tightening: UnitTightening,
     deadline: float,
 ) -> tuple[TrainingProgramme, Outcome, str]:
-    training = build_programme(specification, data, _size_bound(specification, start[0]), prices)
+    largest = _size_bound(specification, start[0]) if tightening.cutoff else None
+    training = build_programme(specification, data, largest, prices, tightening)
     lowered = lower_programme(training.programme)
     choice = choose(lowered.programme, options.solver)
     outcome = choice.backend.solve(
@@ -186,7 +252,7 @@ def _optimise(
             threads=options.threads,
             gap_tolerance=options.gap_tolerance,
             seed=options.seed,
-            start=lowered.extend(training.point(start[1])),
+            start=lowered.extend(training.point(start[1])) if tightening.warm_start else None,
             on_progress=options.on_progress,
         ),
     )

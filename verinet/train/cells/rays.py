@@ -13,6 +13,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ RAY_ERROR = 1e-9
 
 DIGITS = 11
 """Rays that agree in so many decimals are one."""
+
+Numbers = TypeVar("Numbers", FloatArray, ObjectArray)
 
 MOST_EXACT = 30_000
 """Of rays in integer arithmetic, which takes about a second."""
@@ -102,7 +105,7 @@ def _meetings(planes: FloatArray) -> tuple[IntArray, FloatArray]:
     return chosen, _direction(minors)
 
 
-def _larger(minors: FloatArray | ObjectArray, row: FloatArray | ObjectArray, size: int) -> FloatArray | ObjectArray:
+def _larger(minors: Numbers, row: Numbers, size: int) -> Numbers:
     """Expand minors by one more row: from those of ``size - 1`` columns to those of ``size``, both in order."""
     width = row.shape[1]
     place = {subset: k for k, subset in enumerate(itertools.combinations(range(width), size - 1))}
@@ -116,16 +119,17 @@ def _larger(minors: FloatArray | ObjectArray, row: FloatArray | ObjectArray, siz
     return np.column_stack(columns)
 
 
-def _direction(minors: FloatArray | ObjectArray) -> FloatArray | ObjectArray:
+def _direction(minors: Numbers) -> Numbers:
     """Return the vector that is orthogonal to all rows: minors without one column, with alternating signs."""
     width = minors.shape[1]
     # Subsets stand in order, so the first leaves the last column out.
-    return minors[:, ::-1] * (-1) ** np.arange(width)
+    direction: Numbers = minors[:, ::-1] * (-1) ** np.arange(width)
+    return direction
 
 
 def _exact(planes: FloatArray, chosen: IntArray) -> FloatArray:
     """Compute directions in integers; hyperplanes that do not meet in one line have none."""
-    whole = np.array([_integers(plane) for plane in planes], dtype=object).reshape(planes.shape)
+    whole: ObjectArray = np.array([_integers(plane) for plane in planes], dtype=object).reshape(planes.shape)
     minors = whole[chosen[:, 0]]
     for size in range(2, planes.shape[1]):
         minors = _larger(minors, whole[chosen[:, size - 1]], size)

@@ -104,9 +104,7 @@ class Relaxation:
         outside = sp.eye_array(samples)
         block = sp.hstack([sp.csr_array(np.column_stack([np.ones(samples), skip, -skip])), outside, -outside])
         self._programme.add_rows(bands.low, bands.high, sp.csr_array(block))
-        self._programme.add_rows(
-            np.full(units, -np.inf), np.full(units, self.most), sp.csr_array((units, len(costs)))
-        )
+        self._programme.add_rows(np.full(units, -np.inf), np.full(units, self.most), sp.csr_array((units, len(costs))))
         return len(costs)
 
     def needs_exact(self, unit: int) -> BoolArray:
@@ -169,7 +167,7 @@ class Relaxation:
         operations = 4 * (len(prices) + len(self.signs) + self.x.shape[1])
         everything = size * largest * (self._reach + self.most * (len(self.signs) + self.x.shape[1]))
         everything += float(np.abs(prices) @ np.abs(ends)) + self.most * float(scarcity.sum() + self.price)
-        return total - gamma(operations) * everything
+        return float(total - gamma(operations) * everything)
 
     def _enter(self, savings: list[FloatArray], least: float) -> bool:
         """Give the programme the rays that save most; return whether there were new ones."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from verinet.errors import SolverError
-from verinet.numeric import FloatArray, IntArray
+from verinet.numeric import IntArray
 from verinet.train.cells.relaxation import Mixture, Relaxation
 from verinet.train.programme import Parameters, predict
 from verinet.verify import Deadline
@@ -98,9 +98,7 @@ def search_cells(
 
 
 class _Search:
-    def __init__(
-        self, relaxation: Relaxation, start: Parameters, gap_tolerance: float, deadline: Deadline
-    ) -> None:
+    def __init__(self, relaxation: Relaxation, start: Parameters, gap_tolerance: float, deadline: Deadline) -> None:
         self.relaxation, self.tolerance, self.deadline = relaxation, gap_tolerance, deadline
         self.samples = len(relaxation.x)
         self.exact = [relaxation.needs_exact(k) for k in range(len(relaxation.signs))]
@@ -163,9 +161,7 @@ class _Search:
     def piece(self, parameters: Parameters) -> Cones:
         """Return the cones of the units' cells, as far as the loss has to know them."""
         products = self.relaxation.x @ parameters.weights.T + parameters.biases
-        return tuple(
-            np.where(exact, np.where(products[:, k] > 0, 1, -1), 0) for k, exact in enumerate(self.exact)
-        )
+        return tuple(np.where(exact, np.where(products[:, k] > 0, 1, -1), 0) for k, exact in enumerate(self.exact))
 
     def children(self, cones: Cones, mixture: Mixture) -> list[Cones]:
         """Return smaller cones that cover a node's, by the sample about which a unit's rays disagree most."""
@@ -176,9 +172,7 @@ class _Search:
         if scores[unit, sample] <= SETTLED:
             return []
         signs = self.relaxation.signs
-        alike = [
-            k for k, cone in enumerate(cones) if signs[k] == signs[unit] and np.array_equal(cone, cones[unit])
-        ]
+        alike = [k for k, cone in enumerate(cones) if signs[k] == signs[unit] and np.array_equal(cone, cones[unit])]
         return [_fixed(cones, int(sample), alike, positive) for positive in range(len(alike) + 1)]
 
 
@@ -186,7 +180,7 @@ def _fixed(cones: Cones, sample: int, units: list[int], positive: int) -> Cones:
     """Put the first of some units on the positive side of a sample's hyperplane and the others on its negative side."""
     changed = list(cones)
     for place, unit in enumerate(units):
-        cone: FloatArray | IntArray = cones[unit].copy()
+        cone = cones[unit].copy()
         cone[sample] = 1 if place < positive else -1
         changed[unit] = cone
     return tuple(changed)
