@@ -31,6 +31,9 @@ IMPROVEMENT = 1e-9
 SETTLED = 1e-10
 """What rays of one unit may disagree by at a sample, times its price, without being told apart there."""
 
+LEAST_SHARE = 0.1
+"""Of a sample's weight in the loss: what its price counts at least where samples are compared."""
+
 PIECES = 10
 """That are followed from one network, at most."""
 
@@ -88,8 +91,8 @@ def search_cells(
     try:
         for _ in state.steps():
             on_progress(state.best, state.bound)
-        if deadline.passed and state.bound < state.enough:
-            reason = "the time limit was reached"
+        if state.bound < state.enough:
+            reason = "the time limit was reached" if deadline.passed else "what is left of the gap is rounding"
     except KeyboardInterrupt:
         reason = "interrupted"
     except SolverError as error:
@@ -165,7 +168,10 @@ class _Search:
 
     def children(self, cones: Cones, mixture: Mixture) -> list[Cones]:
         """Return smaller cones that cover a node's, by the sample about which a unit's rays disagree most."""
-        scores = np.abs(mixture.prices) * np.minimum(mixture.above, mixture.below)
+        bands = self.relaxation.bands
+        # A price of zero says nothing of what the loss would be where the output moves by more than a little.
+        weights = np.maximum(np.abs(mixture.prices), LEAST_SHARE * np.maximum(bands.under, bands.over))
+        scores = weights * np.minimum(mixture.above, mixture.below)
         for k, (exact, cone) in enumerate(zip(self.exact, cones, strict=True)):
             scores[k, ~exact | (cone != 0)] = 0.0
         unit, sample = np.unravel_index(int(np.argmax(scores)), scores.shape)
