@@ -1,5 +1,6 @@
 """Training: warm start, programme, solve, export, and an honest record."""
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -49,8 +50,17 @@ ANY_WIDTH_SHARE = 0.2
 PRICED = (Loss.HINGE, Loss.L1)
 """Losses whose any-width optimum bounds that of so many units."""
 
-MOST_PRICED = 8
+MOST_PRICED = 6
 """Features up to which units are priced in a moment."""
+
+FEW_BINARIES = 100
+"""Units at samples up to which one round of gradient runs is enough; a larger programme takes longer than many."""
+
+SEEDS_APART = 1000
+"""Between rounds of gradient runs, so that the seeds 0, 1, ... of several trainings share none."""
+
+PATIENCE = 4
+"""Rounds of gradient runs without a better network that end the warm start."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,13 +194,19 @@ def _warm_start(
     """Return the best polished network and its claimed objective; the constant network if nothing is better."""
     training = build_programme(specification, data, tightening=tightening)
     best: tuple[float, Parameters] = (np.inf, _constant(data, specification))
-    for number, start in enumerate(gradient_starts(specification, data, options.seed)):
-        # One start is always polished, so that a very short time limit still returns a sensible network.
-        if number and time.monotonic() > deadline:
+    rounds = itertools.count() if len(data.y) * len(specification.signs) > FEW_BINARIES else range(1)
+    since = 0
+    for number in rounds:
+        before = best[0]
+        for place, start in enumerate(gradient_starts(specification, data, options.seed + number * SEEDS_APART)):
+            # One start is always polished, so that a very short time limit still returns a sensible network.
+            if (number or place) and time.monotonic() > deadline:
+                return best
+            for found in polish(training, start, options.solver, max(deadline, time.monotonic() + 1.0)):
+                best = min(best, found, key=lambda pair: pair[0])
+        since = 0 if best[0] < before else since + 1
+        if since == PATIENCE:
             break
-        for objective, parameters in polish(training, start, options.solver, max(deadline, time.monotonic() + 1.0)):
-            if objective < best[0]:
-                best = (objective, parameters)
     return best
 
 

@@ -122,7 +122,8 @@ def grid(arguments: argparse.Namespace) -> None:
                 everything_else = replace(case.tightening(), **{field.name: False})
                 show(case, solver, f"no {field.name}", replace(options, solver=own(case, solver)), everything_else)
                 alone = replace(none, **{field.name: True})
-                show(case, solver, f"only {field.name}", replace(options, solver=solver), alone)
+                named = own(case, solver) if field.name == "cells" else solver
+                show(case, solver, f"only {field.name}", replace(options, solver=named), alone)
     if ratios:
         mean = float(np.exp(np.mean(np.log(ratios))))
         print(f"plain over this project, geometric mean of {len(ratios)}: {mean:.2f}; least {min(ratios):.2f}")
