@@ -9,11 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from verinet.errors import InputError
 from verinet.program import Status
 from verinet.solve import get
-from verinet.train import Budget, Loss, Objective, Specification, TrainingData, TrainOptions, UnitTightening, train
+from verinet.train import (
+    Budget,
+    Earlier,
+    Loss,
+    Objective,
+    Specification,
+    TrainingData,
+    TrainOptions,
+    UnitTightening,
+    read_back,
+    train,
+)
 from verinet.train.cells import find_rays, prepare_cells, ray_count, search_cells
 from verinet.train.cells.rays import RAY_ERROR
+from verinet.train.export import build_network, to_raw, to_scaled
 from verinet.train.programme import Parameters, predict
 from verinet.verify import Deadline
 
@@ -187,3 +200,52 @@ def test_no_tightening_changes_the_optimum(field: str) -> None:
     optimum = train(data, specification, replace(options, solver="auto")).record.objective
     found = train(data, specification, options, tightening=alone).record
     assert abs(found.objective - optimum) <= Fraction(1, 10**6)
+
+
+@pytest.mark.parametrize("solver", ["auto", "highs"])
+def test_resuming_goes_on_from_network_and_bound(solver: str) -> None:
+    if solver != "auto" and not get(solver).is_installed():
+        pytest.skip("needs HiGHS")
+    data = drawn(6, 7, 2)
+    specification = Specification(1, 1, objective=Objective(l1=0.01))
+    first = train(data, specification, TrainOptions(solver=solver, time_limit=20, gap_tolerance=0.3))
+    exact = TrainOptions(solver=solver, time_limit=20, gap_tolerance=1e-6)
+    second = train(data, specification, exact, earlier=Earlier.of(first))
+    fresh = train(data, specification, exact)
+    assert first.record.bound <= second.record.bound <= second.record.objective <= first.record.objective
+    assert float(second.record.objective) == pytest.approx(float(fresh.record.objective), rel=1e-5)
+    again = train(data, specification, TrainOptions(time_limit=20, gap_tolerance=1e-6), earlier=Earlier.of(fresh))
+    assert again.record.objective <= fresh.record.objective
+    assert again.record.bound == fresh.record.bound
+    assert again.record.solver.endswith("0 nodes)")
+    assert again.record.basis == fresh.record.basis
+
+
+def test_resuming_another_training_is_refused() -> None:
+    data = drawn(6, 7, 2)
+    specification = Specification(1, 1, objective=Objective(l1=0.01))
+    earlier = Earlier.of(train(data, specification))
+    with pytest.raises(InputError, match="objective"):
+        train(data, replace(specification, objective=Objective(l1=0.02)), earlier=earlier)
+    if earlier.parameters.units:
+        with pytest.raises(InputError, match="units of sign"):
+            train(data, replace(specification, positive_units=0, negative_units=0), earlier=earlier)
+    with pytest.raises(InputError, match="inputs"):
+        train(drawn(6, 7, 3), specification, earlier=earlier)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_networks_are_read_back_as_they_were_written(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    data = drawn(7, 8, 2, Loss.L1)
+    parameters = Parameters(
+        rng.normal(size=(3, 2)), rng.normal(size=3), rng.normal(size=2) * rng.integers(0, 2), float(rng.normal())
+    )
+    signs = (1, 1, -1)
+    raw = to_raw(parameters, signs, {}, data.scaling)
+    back = read_back(build_network(raw))
+    for one, other in zip(vars(raw).values(), vars(back).values(), strict=True):
+        assert np.array_equal(one, other)
+    scaled = to_scaled(back, signs, data.scaling)
+    assert predict(scaled, signs, data.scaled_x) == pytest.approx(predict(parameters, signs, data.scaled_x))

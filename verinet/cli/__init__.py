@@ -100,6 +100,9 @@ def train(
     solver: Annotated[
         str | None, typer.Option(help="auto, gurobi, highs, scip or cpsat; overrides the file's.")
     ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Go on from the network and bound that a training wrote there.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a sparse network to proven optimality, or as near as the time allows."""
@@ -108,7 +111,7 @@ def train(
         from verinet.cli.training import TrainRequest, train_file
 
         limit = None if time_limit is None else _positive("--time-limit", time_limit)
-        return train_file(TrainRequest(specification, out, limit, solver, quiet))
+        return train_file(TrainRequest(specification, out, limit, solver, quiet, resume))
 
     _finish(run)
 

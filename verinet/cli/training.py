@@ -1,10 +1,12 @@
 """``verinet train``: a training file to a network, its record and its pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from verinet.audit import (
     FileRecord,
@@ -22,26 +24,33 @@ from verinet.cli.layered_request import layered_data, layered_specification
 from verinet.cli.layered_training import layered_summary, write_layered
 from verinet.cli.output import progress, result
 from verinet.cli.training_request import objective_of, options_of, specification_of
-from verinet.errors import DataError
-from verinet.io import Dataset, TrainingFile, read_csv, read_training_file, write_atomically, write_onnx
+from verinet.errors import DataError, InputError, MissingFileError
+from verinet.io import Dataset, TrainingFile, read_csv, read_onnx, read_training_file, write_atomically, write_onnx
 from verinet.numeric import FloatArray
 from verinet.program import Progress, Status
 from verinet.train import (
+    AnySpecification,
+    Earlier,
     FilterParameters,
     Loss,
     Method,
     RawParameters,
+    Specification,
     TrainedOutputs,
     TrainingData,
     TrainingRecord,
     TrainOptions,
     UniversalRecord,
+    read_back,
+    train,
     train_outputs,
 )
 from verinet.train.layered import train_layered
 
 __all__ = ["TrainRequest", "progress_line", "summary", "train_file", "write_training"]
 
+
+RESUMABLE = "is for the method milp with one output"
 
 MOST_CLASSES = 100
 """More values of a target that are taken for classes are a mistake rather than a wish."""
@@ -60,6 +69,8 @@ class TrainRequest:
     solver : str or None
         Overrides the file's.
     quiet : bool
+    resume : Path or None
+        The folder of an earlier training of the same file.
     """
 
     specification: Path
@@ -67,6 +78,7 @@ class TrainRequest:
     time_limit: float | None = None
     solver: str | None = None
     quiet: bool = False
+    resume: Path | None = None
 
 
 def train_file(request: TrainRequest) -> Exit:
@@ -74,6 +86,8 @@ def train_file(request: TrainRequest) -> Exit:
     file = read_training_file(request.specification)
     table = read_csv(file.data.file, file.data.target, file.data.features)
     if file.model.layers is not None:
+        if request.resume is not None:
+            raise InputError(f"--resume {request.resume} {RESUMABLE}, found a stack of layers")
         return _train_layers(request, file, table)
     loss = Loss(file.objective.loss)
     named = _targets(table, loss)
@@ -85,7 +99,11 @@ def train_file(request: TrainRequest) -> Exit:
     ]
     specification = specification_of(file, table.feature_names)
     with progress(request.quiet) as report:
-        trained = train_outputs(tables, specification, _options(file, request, report))
+        options = _options(file, request, report)
+        if request.resume is None:
+            trained = train_outputs(tables, specification, options)
+        else:
+            trained = _resumed(request.resume, tables, specification, options)
     write_training(request.out, trained, tables[0], tuple(named))
     result(summary(trained, table.feature_names, tuple(named)))
     return Exit.DONE
@@ -100,6 +118,35 @@ def _train_layers(request: TrainRequest, file: TrainingFile, table: Dataset) -> 
     write_layered(request.out, trained)
     result(layered_summary(trained))
     return Exit.DONE
+
+
+def _resumed(
+    folder: Path, tables: Sequence[TrainingData], specification: AnySpecification, options: TrainOptions
+) -> TrainedOutputs:
+    """Go on from what an earlier training wrote into a folder."""
+    if not isinstance(specification, Specification) or len(tables) != 1:
+        raise InputError(f"--resume {folder} {RESUMABLE}, found another method or {len(tables)} outputs")
+    trained = train(tables[0], specification, options, earlier=_earlier(folder))
+    return TrainedOutputs(trained.network, trained.parameters, (trained.record,))
+
+
+def _earlier(folder: Path) -> Earlier:
+    """Read a network and its record, which have to belong together."""
+    try:
+        record = TrainingFileRecord.model_validate_json((folder / "record.json").read_bytes())
+    except OSError as error:
+        raise MissingFileError(
+            f"cannot read {folder / 'record.json'}: {error.strerror or error}; name the folder of an earlier training"
+        ) from error
+    except ValidationError as error:
+        raise InputError(f"{folder / 'record.json'} is no record of a training of one output; name another") from error
+    if FileRecord.of(folder / "network.onnx") != record.network:
+        raise InputError(
+            f"{folder / 'network.onnx'} is not the network of the record beside it; restore either of them"
+        )
+    bound = -np.inf if record.bound is None else record.bound
+    raw = read_back(read_onnx(folder / "network.onnx"))
+    return Earlier(raw, Fraction(record.objective.exact), bound, record.basis)
 
 
 def _targets(table: Dataset, loss: Loss) -> dict[str, FloatArray]:

@@ -26,9 +26,9 @@ from verinet.train.combination import combine
 from verinet.train.data import Scaling, TrainingData
 from verinet.train.dispatch import train_network
 from verinet.train.dual import DualSolution
-from verinet.train.export import RawParameters
+from verinet.train.export import RawParameters, read_back
 from verinet.train.outputs import AnySpecification, TrainedOutputs, train_outputs
-from verinet.train.result import KeptConstraint, Method, TrainingRecord, TrainingResult, UniversalRecord
+from verinet.train.result import Earlier, KeptConstraint, Method, TrainingRecord, TrainingResult, UniversalRecord
 from verinet.train.specification import (
     AnyWidthSpecification,
     Budget,
@@ -53,6 +53,7 @@ __all__ = [
     "ConvolutionalResult",
     "ConvolutionalSpecification",
     "DualSolution",
+    "Earlier",
     "FilterParameters",
     "KeptConstraint",
     "Loss",
@@ -81,6 +82,7 @@ __all__ = [
     "Validation",
     "combine",
     "cross_validate",
+    "read_back",
     "regularisation_path",
     "train",
     "train_any_width",

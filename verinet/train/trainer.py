@@ -20,10 +20,10 @@ from verinet.train.any_width.trainer import make_ready
 from verinet.train.cells import Relaxation, prepare_cells, search_cells
 from verinet.train.data import TrainingData
 from verinet.train.dual import DualSolution
-from verinet.train.export import RawParameters, build_network, snap, to_raw
+from verinet.train.export import RawParameters, build_network, snap, to_raw, to_scaled
 from verinet.train.objective import exact_objective
 from verinet.train.programme import LOSSES, Parameters, TrainingProgramme, build_programme
-from verinet.train.result import TrainingRecord, TrainingResult
+from verinet.train.result import Earlier, TrainingRecord, TrainingResult
 from verinet.train.specification import (
     AnyWidthSpecification,
     Loss,
@@ -53,6 +53,9 @@ PRICED = (Loss.HINGE, Loss.L1)
 MOST_PRICED = 6
 """Features up to which units are priced in a moment."""
 
+CLAIMED = "a solver's claim"
+"""What stands behind the bound of a programme."""
+
 FEW_BINARIES = 100
 """Units at samples up to which one round of gradient runs is enough; a larger programme takes longer than many."""
 
@@ -78,6 +81,7 @@ def train(
     options: TrainOptions | None = None,
     *,
     tightening: UnitTightening | None = None,
+    earlier: Earlier | None = None,
 ) -> TrainingResult:
     """Train a network to the optimum of its specification, or as far as the time allows.
 
@@ -88,6 +92,8 @@ def train(
     options : TrainOptions or None
     tightening : UnitTightening or None
         What to do better than the plain model; by default everything.
+    earlier : Earlier or None
+        What a training of the same specification and data left: it goes on from that network and bound.
 
     Returns
     -------
@@ -98,39 +104,83 @@ def train(
     Raises
     ------
     InputError
-        If the specification names features that the data does not have.
+        If the specification names features that the data does not have, or the earlier training was another.
     """
     options, tightening = options or TrainOptions(), tightening or UnitTightening()
     _check(data, specification)
+    begin = _begin(data, specification, earlier)
     started = time.monotonic()
     relaxation = prepare_cells(data, specification) if tightening.cells and options.solver == AUTO else None
     if relaxation is not None:
-        return _by_cells(data, specification, options, relaxation, started)
+        return _by_cells(data, specification, options, relaxation, begin, started)
     if tightening.any_width and _is_priced(data, specification):
         make_ready(options)
         started = time.monotonic()
-    return _by_programme(data, specification, options, tightening, started)
+    return _by_programme(data, specification, options, tightening, begin, started)
+
+
+@dataclass(frozen=True, eq=False)
+class _Begin:
+    """Where a training begins: with the constant network and no bound, or with what an earlier one left."""
+
+    objective: float
+    parameters: Parameters
+    bound: float
+    basis: str
+    candidates: tuple[_Candidate, ...]
+
+
+def _begin(data: TrainingData, specification: Specification, earlier: Earlier | None) -> _Begin:
+    """Return where to begin; an earlier training has to be one of the same network, data and objective."""
+    if earlier is None:
+        return _Begin(np.inf, _constant(data, specification), -np.inf, "", ())
+    raw = earlier.parameters
+    if raw.weights.shape[1] != len(data.names) or len(raw.offsets) != 1:
+        raise InputError(
+            f"the network to resume has {raw.weights.shape[1]} inputs and {len(raw.offsets)} outputs, the training "
+            f"{len(data.names)} and 1"
+        )
+    network = build_network(raw)
+    objective = exact_objective(network, raw, specification.objective, data)
+    if objective != earlier.objective:
+        raise InputError(
+            f"the network to resume has the objective {float(objective):.9g} here and {float(earlier.objective):.9g} "
+            "in its record; resume with the specification and data that it was trained for"
+        )
+    parameters = to_scaled(raw, specification.signs, data.scaling)
+    kept = _Candidate(network, raw, objective)
+    return _Begin(float(objective), parameters, earlier.bound, earlier.basis, (kept,))
 
 
 def _by_cells(
-    data: TrainingData, specification: Specification, options: TrainOptions, relaxation: Relaxation, started: float
+    data: TrainingData,
+    specification: Specification,
+    options: TrainOptions,
+    relaxation: Relaxation,
+    begin: _Begin,
+    started: float,
 ) -> TrainingResult:
     """Search the cells of the units' weights."""
     history, keep = _recorder(options, started)
     found = search_cells(
         relaxation,
-        _constant(data, specification),
+        begin.parameters,
         options.gap_tolerance,
         Deadline(started + options.time_limit),
         lambda objective, bound: keep(Progress(time.monotonic() - started, objective, bound)),
+        begin.bound,
     )
-    best = _judge(found.parameters, data, specification)
+    if not history:
+        keep(Progress(time.monotonic() - started, found.objective, found.bound))
+    solved = _judge(found.parameters, data, specification)
+    best = min(*begin.candidates, solved, key=lambda candidate: candidate.objective) if begin.candidates else solved
     status = Status.UNKNOWN if found.reason else Status.OPTIMAL
     seconds = time.monotonic() - started
     outcome = Outcome(status, "highs", seconds, None, found.objective, found.bound, found.reason)
     why = f"search over the cells of the units' weights, {found.nodes} nodes"
-    record = _record(best, best, outcome, data, options, why, seconds)
-    record = replace(record, history=tuple(history), basis="rounding-safe bounds")
+    record = _record(best, solved, outcome, data, options, why, seconds)
+    basis = "rounding-safe bounds" if found.bound > begin.bound else begin.basis
+    record = replace(record, history=tuple(history), basis=basis)
     return TrainingResult(best.network, best.raw, record)
 
 
@@ -146,13 +196,19 @@ def _recorder(options: TrainOptions, started: float) -> tuple[list[Progress], Ca
 
 
 def _by_programme(
-    data: TrainingData, specification: Specification, options: TrainOptions, tightening: UnitTightening, started: float
+    data: TrainingData,
+    specification: Specification,
+    options: TrainOptions,
+    tightening: UnitTightening,
+    begin: _Begin,
+    started: float,
 ) -> TrainingResult:
     """Solve the mixed-integer programme, from a warm start and with the bound of any width."""
     deadline = started + options.time_limit
-    start: tuple[float, Parameters] = (np.inf, _constant(data, specification))
+    start = (begin.objective, begin.parameters)
     if tightening.warm_start:
-        start = _warm_start(data, specification, options, tightening, started + WARM_START_SHARE * options.time_limit)
+        until = started + WARM_START_SHARE * options.time_limit
+        start = _warm_start(data, specification, options, tightening, until, start)
     width, interrupted = _any_width(data, specification, options) if tightening.any_width else (None, False)
     if interrupted:
         # Ctrl-C ends the training, not this part of it: what the warm start found is kept.
@@ -165,13 +221,16 @@ def _by_programme(
     proposals = [start[1]]
     if outcome.values is not None:
         proposals.append(training.parameters(outcome.values))
-    candidates = [_judge(p, data, specification) for p in proposals]
+    candidates = [*begin.candidates, *(_judge(p, data, specification) for p in proposals)]
     best = min(candidates, key=lambda candidate: candidate.objective)
     if width is not None and outcome.bound < float_down(width.bound):
         outcome = replace(outcome, bound=float_down(width.bound))
         why = f"{why}; the bound is that of any width"
+    basis = CLAIMED
+    if outcome.bound < begin.bound:
+        outcome, basis = replace(outcome, bound=begin.bound), begin.basis
     record = _record(best, candidates[-1], outcome, data, options, why, time.monotonic() - started)
-    return TrainingResult(best.network, best.raw, replace(record, history=tuple(history)))
+    return TrainingResult(best.network, best.raw, replace(record, history=tuple(history), basis=basis))
 
 
 def _check(data: TrainingData, specification: Specification) -> None:
@@ -189,11 +248,15 @@ def _check(data: TrainingData, specification: Specification) -> None:
 
 
 def _warm_start(
-    data: TrainingData, specification: Specification, options: TrainOptions, tightening: UnitTightening, deadline: float
+    data: TrainingData,
+    specification: Specification,
+    options: TrainOptions,
+    tightening: UnitTightening,
+    deadline: float,
+    best: tuple[float, Parameters],
 ) -> tuple[float, Parameters]:
-    """Return the best polished network and its claimed objective; the constant network if nothing is better."""
+    """Return the best polished network and its claimed objective; the given ones if nothing is better."""
     training = build_programme(specification, data, tightening=tightening)
-    best: tuple[float, Parameters] = (np.inf, _constant(data, specification))
     rounds = itertools.count() if len(data.y) * len(specification.signs) > FEW_BINARIES else range(1)
     since = 0
     for number in rounds:

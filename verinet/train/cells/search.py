@@ -67,6 +67,7 @@ def search_cells(
     gap_tolerance: float,
     deadline: Deadline,
     on_progress: Callable[[float, float], None] = lambda objective, bound: None,
+    known_bound: float = -np.inf,
 ) -> Found:
     """Minimise the objective over all networks of so many units.
 
@@ -80,13 +81,15 @@ def search_cells(
     deadline : Deadline
     on_progress : callable
         Called with the best objective and bound.
+    known_bound : float
+        What no network falls below, as is known already.
 
     Returns
     -------
     Found
         Ctrl-C and the deadline keep what there is.
     """
-    state = _Search(relaxation, start, gap_tolerance, deadline)
+    state = _Search(relaxation, start, gap_tolerance, deadline, known_bound)
     reason = ""
     try:
         for _ in state.steps():
@@ -101,7 +104,9 @@ def search_cells(
 
 
 class _Search:
-    def __init__(self, relaxation: Relaxation, start: Parameters, gap_tolerance: float, deadline: Deadline) -> None:
+    def __init__(
+        self, relaxation: Relaxation, start: Parameters, gap_tolerance: float, deadline: Deadline, bound: float
+    ) -> None:
         self.relaxation, self.tolerance, self.deadline = relaxation, gap_tolerance, deadline
         self.samples = len(relaxation.x)
         self.exact = [relaxation.needs_exact(k) for k in range(len(relaxation.signs))]
@@ -110,7 +115,7 @@ class _Search:
         self.closed = np.inf
         self.numbers = itertools.count()
         root = tuple(np.zeros(self.samples, dtype=np.int64) for _ in relaxation.signs)
-        self.open: list[tuple[float, int, Cones]] = [(-np.inf, next(self.numbers), root)]
+        self.open: list[tuple[float, int, Cones]] = [(bound, next(self.numbers), root)]
 
     @property
     def enough(self) -> float:
