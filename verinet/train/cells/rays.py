@@ -85,10 +85,12 @@ def find_rays(rows: FloatArray) -> Rays | None:
     points = np.vstack([points, -points])
     _, first = np.unique(np.round(points, DIGITS) + 0.0, axis=0, return_index=True)
     points = points[np.sort(first)]
-    products = points @ rows.T
+    heights = points @ rows.T
     near = 2 * RAY_ERROR * np.abs(rows).max(axis=1)
-    sides = np.where(np.abs(products) <= near, 0, np.sign(products)).astype(np.int8)
-    return Rays(points, np.maximum(products, 0.0), sides)
+    sides = (heights > near).astype(np.int8)
+    sides -= heights < -near
+    np.maximum(heights, 0.0, out=heights)
+    return Rays(points, heights, sides)
 
 
 def _meetings(planes: FloatArray) -> tuple[IntArray, FloatArray]:
