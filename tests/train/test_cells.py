@@ -1,6 +1,7 @@
 """The search over cells: rays by brute force, bounds that hold for networks, optima that programmes agree with."""
 
 import itertools
+import time
 from dataclasses import replace
 from fractions import Fraction
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verinet.errors import InputError
-from verinet.program import Status
+from verinet.program import SolveOptions, Status
 from verinet.solve import get
 from verinet.train import (
     Budget,
@@ -24,10 +25,11 @@ from verinet.train import (
     read_back,
     train,
 )
+from verinet.train.blocks import descend_by_blocks
 from verinet.train.cells import find_rays, prepare_cells, ray_count, search_cells
 from verinet.train.cells.rays import RAY_ERROR
 from verinet.train.export import build_network, to_raw, to_scaled
-from verinet.train.programme import Parameters, predict
+from verinet.train.programme import Parameters, build_programme, predict
 from verinet.verify import Deadline
 
 EVERYTHING = Deadline(np.inf)
@@ -249,3 +251,24 @@ def test_networks_are_read_back_as_they_were_written(seed: int) -> None:
         assert np.array_equal(one, other)
     scaled = to_scaled(back, signs, data.scaling)
     assert predict(scaled, signs, data.scaled_x) == pytest.approx(predict(parameters, signs, data.scaled_x))
+
+
+@pytest.mark.parametrize(("positive", "negative"), [(1, 0), (1, 1)])
+def test_descent_by_blocks_ends_where_no_unit_improves(positive: int, negative: int) -> None:
+    if not get("highs").is_installed():
+        pytest.skip("needs HiGHS")
+    data = drawn(8, 8, 1)
+    specification = Specification(positive, negative, objective=Objective(l1=0.01))
+    training = build_programme(specification, data)
+    nothing = Parameters(np.zeros((positive + negative, 1)), np.zeros(positive + negative), np.zeros(1), 0.0)
+    deadline = time.monotonic() + 30
+    found = descend_by_blocks(training, 1.0, nothing, SolveOptions(), "highs", deadline)
+    optimum = train(data, specification, TrainOptions(gap_tolerance=1e-6)).record
+    assert found.settled
+    assert float(optimum.bound) - 1e-6 <= found.objective < 1.0
+    if positive + negative == 1:
+        assert found.objective == pytest.approx(float(optimum.objective), rel=2e-4)
+    again = descend_by_blocks(training, found.objective, found.parameters, SolveOptions(), "highs", deadline)
+    assert again.objective == found.objective
+    late = descend_by_blocks(training, 1.0, nothing, SolveOptions(), "highs", time.monotonic())
+    assert (late.objective, late.settled) == (1.0, False)

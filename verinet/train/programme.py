@@ -1,7 +1,7 @@
 """The training programme: parameters are variables, samples are constants, ReLUs are those of the verifier."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -101,6 +101,16 @@ class TrainingProgramme:
         for complete in self._complete:
             complete(point, parameters)
         return point
+
+    def with_units_fixed(self, parameters: Parameters, units: Sequence[int]) -> Programme:
+        """Return the programme with some units' weights and biases at given values."""
+        point, lower, upper = self.point(parameters), self.programme.lower.copy(), self.programme.upper.copy()
+        for unit in units:
+            one = self._biases[unit : unit + 1]
+            for places in (self._weights[unit].up, self._weights[unit].down, one.up, one.down):
+                # A solver's value may be off its bounds by a tolerance.
+                lower[places] = upper[places] = np.clip(point[places], lower[places], upper[places])
+        return replace(self.programme, lower=lower, upper=upper)
 
 
 class _Builder:

@@ -359,6 +359,8 @@ class UnitTightening:
         Bounds of the units' sizes from the objective of the warm start.
     warm_start : bool
         Start from gradient runs, polished by linear programmes.
+    blocks : bool
+        Large programmes start from a descent unit by unit.
     """
 
     cells: bool = True
@@ -368,11 +370,12 @@ class UnitTightening:
     symmetry: bool = True
     cutoff: bool = True
     warm_start: bool = True
+    blocks: bool = True
 
     @classmethod
     def none(cls) -> "UnitTightening":
         """Return the plain big-M model."""
-        return cls(False, False, False, False, False, False, False)
+        return cls(False, False, False, False, False, False, False, False)
 
 
 @dataclass(frozen=True)

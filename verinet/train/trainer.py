@@ -17,6 +17,7 @@ from verinet.solve import AUTO, choose
 from verinet.train.any_width import train_any_width
 from verinet.train.any_width.generation import INTERRUPTED
 from verinet.train.any_width.trainer import make_ready
+from verinet.train.blocks import descend_by_blocks
 from verinet.train.cells import Relaxation, prepare_cells, search_cells
 from verinet.train.data import TrainingData
 from verinet.train.dual import DualSolution
@@ -205,10 +206,12 @@ def _by_programme(
 ) -> TrainingResult:
     """Solve the mixed-integer programme, from a warm start and with the bound of any width."""
     deadline = started + options.time_limit
-    start = (begin.objective, begin.parameters)
+    start, settled = (begin.objective, begin.parameters), False
+    until = started + WARM_START_SHARE * options.time_limit
     if tightening.warm_start:
-        until = started + WARM_START_SHARE * options.time_limit
         start = _warm_start(data, specification, options, tightening, until, start)
+    if tightening.blocks and _is_large(data, specification) and np.isfinite(start[0]):
+        start, settled = _by_blocks(data, specification, options, tightening, until, start)
     width, interrupted = _any_width(data, specification, options) if tightening.any_width else (None, False)
     if interrupted:
         # Ctrl-C ends the training, not this part of it: what the warm start found is kept.
@@ -226,6 +229,8 @@ def _by_programme(
     if width is not None and outcome.bound < float_down(width.bound):
         outcome = replace(outcome, bound=float_down(width.bound))
         why = f"{why}; the bound is that of any width"
+    if settled and best is candidates[len(begin.candidates)] and outcome.status is not Status.OPTIMAL:
+        why = f"{why}; with all others fixed, no unit of the network can be better"
     basis = CLAIMED
     if outcome.bound < begin.bound:
         outcome, basis = replace(outcome, bound=begin.bound), begin.basis
@@ -257,7 +262,7 @@ def _warm_start(
 ) -> tuple[float, Parameters]:
     """Return the best polished network and its claimed objective; the given ones if nothing is better."""
     training = build_programme(specification, data, tightening=tightening)
-    rounds = itertools.count() if len(data.y) * len(specification.signs) > FEW_BINARIES else range(1)
+    rounds = itertools.count() if _is_large(data, specification) else range(1)
     since = 0
     for number in rounds:
         before = best[0]
@@ -271,6 +276,26 @@ def _warm_start(
         if since == PATIENCE:
             break
     return best
+
+
+def _is_large(data: TrainingData, specification: Specification) -> bool:
+    return len(data.y) * len(specification.signs) > FEW_BINARIES
+
+
+def _by_blocks(
+    data: TrainingData,
+    specification: Specification,
+    options: TrainOptions,
+    tightening: UnitTightening,
+    deadline: float,
+    start: tuple[float, Parameters],
+) -> tuple[tuple[float, Parameters], bool]:
+    """Improve a network unit by unit; tell whether it is optimal in each of these blocks."""
+    training = build_programme(specification, data, tightening=tightening)
+    found = descend_by_blocks(
+        training, *start, SolveOptions(threads=options.threads, seed=options.seed), options.solver, deadline
+    )
+    return (found.objective, found.parameters), found.settled
 
 
 def _any_width(
