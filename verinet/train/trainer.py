@@ -45,6 +45,9 @@ OBJECTIVE_TOLERANCE = 1e-6
 WARM_START_SHARE = 0.25
 """Part of the time limit for the warm start."""
 
+BLOCKS_SHARE = 0.08
+"""Part of the time limit for the descent unit by unit: the bound needs the rest more."""
+
 ANY_WIDTH_SHARE = 0.2
 """Part of the time limit for the bound over networks of any width."""
 
@@ -207,10 +210,11 @@ def _by_programme(
     """Solve the mixed-integer programme, from a warm start and with the bound of any width."""
     deadline = started + options.time_limit
     start, settled = (begin.objective, begin.parameters), False
-    until = started + WARM_START_SHARE * options.time_limit
     if tightening.warm_start:
+        until = started + WARM_START_SHARE * options.time_limit
         start = _warm_start(data, specification, options, tightening, until, start)
     if tightening.blocks and _is_large(data, specification) and np.isfinite(start[0]):
+        until = time.monotonic() + BLOCKS_SHARE * options.time_limit
         start, settled = _by_blocks(data, specification, options, tightening, until, start)
     width, interrupted = _any_width(data, specification, options) if tightening.any_width else (None, False)
     if interrupted:
