@@ -4,9 +4,11 @@ Conventions: a record names files by their content (SHA-256), holds exact number
 assurance levels.
 """
 
-from verinet.audit.drawing import draw_network
+from verinet.audit.directions import Direction, Effect, effects_of
 from verinet.audit.formulas import network_formulas
+from verinet.audit.graph_picture import draw_network
 from verinet.audit.optima import OptimumRecord, PlaceRecord
+from verinet.audit.page import network_page
 from verinet.audit.progress_picture import draw_progress
 from verinet.audit.records import (
     BoxRecord,
@@ -20,11 +22,15 @@ from verinet.audit.records import (
     TrainingFileRecord,
     VerdictRecord,
 )
+from verinet.audit.rules import Rule, Rules, Sample, Target, extract_rules, rules_text
+from verinet.audit.stages import Stage, network_stages
 from verinet.audit.units_picture import draw_units
 
 __all__ = [
     "BoxRecord",
+    "Direction",
     "DualRecord",
+    "Effect",
     "FileRecord",
     "NumberRecord",
     "OptimumRecord",
@@ -33,10 +39,20 @@ __all__ = [
     "PointRecord",
     "PriceRecord",
     "ProgressRecord",
+    "Rule",
+    "Rules",
+    "Sample",
+    "Stage",
+    "Target",
     "TrainingFileRecord",
     "VerdictRecord",
     "draw_network",
     "draw_progress",
     "draw_units",
+    "effects_of",
+    "extract_rules",
     "network_formulas",
+    "network_page",
+    "network_stages",
+    "rules_text",
 ]

@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import linprog
 
 from verinet.numeric import BoolArray, FloatArray, ObjectArray, gamma, integers_over_power_of_two
 
-__all__ = ["Condition", "Rows", "simplify"]
+__all__ = ["Condition", "Rows", "Simplifier"]
 
 SMALLEST_MULTIPLIER = 1e-9
 """Of the scaled programme; smaller ones are residues of the solver, and without them the exact bound is better."""
@@ -52,9 +53,13 @@ class Condition:
         """Decide the condition where its left side has a value."""
         return value > 0 if self.strict else value >= 0
 
+    def value(self, x: Sequence[Fraction]) -> Fraction:
+        """Evaluate the left side at a point, exactly."""
+        return self.constant + sum((self.coefficients[j] * x[j] for j in self.features), Fraction(0))
+
     def holds(self, x: Sequence[Fraction]) -> bool:
         """Decide the condition at a point, exactly."""
-        return self.accepts(self.constant + sum((self.coefficients[j] * x[j] for j in self.features), Fraction(0)))
+        return self.accepts(self.value(x))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +83,7 @@ class Rows:
         """Read floats as rationals."""
         return cls(x, *integers_over_power_of_two(x))
 
-    @property
+    @cached_property
     def box(self) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]]:
         """The smallest and the largest value of each feature."""
         low, high = self.x.min(axis=0), self.x.max(axis=0)
@@ -136,44 +141,113 @@ def _nearest(value: Fraction) -> float:
 Box = tuple[tuple[Fraction, ...], tuple[Fraction, ...]]
 
 
-def simplify(conditions: Sequence[Condition], rows: Rows, *, thorough: bool = True) -> tuple[Condition, ...]:
-    """Leave out conditions that follow from the others within the box of the data.
+@dataclass(frozen=True, eq=False)
+class _Facts:
+    """What is known of one condition: whether the box implies it, its truth at the rows, and its scaled form.
+
+    Inputs are scaled to 0..1 and the condition is divided by its size, so that a solver sees numbers of one size.
 
     Parameters
     ----------
-    conditions : sequence of Condition
+    follows_from_box : bool
+    truth : ndarray of bool, shape (rows,)
+    row : ndarray, shape (inputs,)
+    constant : float
+    size : Fraction
+    """
+
+    follows_from_box: bool
+    truth: BoolArray
+    row: FloatArray
+    constant: float
+    size: Fraction
+
+    @classmethod
+    def of(cls, condition: Condition, rows: Rows) -> "_Facts":
+        low, high = rows.box
+        read = {j: condition.coefficients[j] * (high[j] - low[j]) for j in condition.features}
+        constant = condition.constant + sum((condition.coefficients[j] * low[j] for j in read), Fraction(0))
+        size = max(map(abs, (*read.values(), constant))) or Fraction(1)
+        row = np.zeros(len(low))
+        for j, value in read.items():
+            row[j] = value / size
+        implied = _implied_by(condition, (), (), rows.box)
+        return cls(implied, rows.truth(condition), row, float(constant / size), size)
+
+
+@dataclass(eq=False)
+class Simplifier:
+    """Leaves out conditions that follow from others within the box of the data.
+
+    Parameters
+    ----------
     rows : Rows
         Their box is the data's; a row that meets all conditions but one shows that this one is needed.
-    thorough : bool
-        Also ask a linear programme about conditions that read several inputs; otherwise only those go that the box or
-        a single other condition implies.
-
-    Returns
-    -------
-    tuple of Condition
-        They hold at exactly the same points of the box.
-
-    Notes
-    -----
-    Soundness: a solver only proposes multipliers. A condition goes if, with these, rational arithmetic proves that it
-    follows from those that are kept; where the proof fails, for a rounding or a limit, it stays.
     """
-    box = rows.box
-    kept = [c for c in _tightest(conditions) if not _implied_by(c, (), (), box)]
-    if not thorough or len(kept) < 2 or all(len(c.features) == 1 for c in kept):
-        # Of single inputs, the tightest in each direction are all needed.
-        return tuple(kept)
-    truth = np.array([rows.truth(c) for c in kept])
-    is_needed = (~truth[:, (~truth).sum(axis=0) == 1]).any(axis=1)
-    programme = _Programme.of(kept, box)
-    left = list(range(len(kept)))
-    # Conditions on many inputs are the hardest to read, so they are the first that may go.
-    for k in sorted(np.flatnonzero(~is_needed).tolist(), key=lambda k: -len(kept[k].features)):
-        others = [i for i in left if i != k]
-        multipliers = programme.multipliers(k, others)
-        if multipliers and _implied_by(kept[k], [kept[i] for i in others], multipliers, box):
-            left = others
-    return tuple(kept[k] for k in left)
+
+    rows: Rows
+    _known: dict[Condition, _Facts] = field(default_factory=dict)
+
+    def simplify(self, conditions: Sequence[Condition], *, thorough: bool = True) -> tuple[Condition, ...]:
+        """Leave out conditions that the box or the others imply.
+
+        Parameters
+        ----------
+        conditions : sequence of Condition
+        thorough : bool
+            Also ask a linear programme about conditions that read several inputs; otherwise only those go that the
+            box or a single other condition implies.
+
+        Returns
+        -------
+        tuple of Condition
+            They hold at exactly the same points of the box.
+
+        Notes
+        -----
+        Soundness: a solver only proposes multipliers. A condition goes if, with these, rational arithmetic proves that
+        it follows from those that are kept; where the proof fails, for a rounding or a limit, it stays.
+        """
+        kept = [c for c in _tightest(conditions) if not self._facts(c).follows_from_box]
+        if not thorough or len(kept) < 2 or all(len(c.features) == 1 for c in kept):
+            # Of single inputs, the tightest in each direction are all needed.
+            return tuple(kept)
+        truth = np.array([self._facts(c).truth for c in kept])
+        is_needed = (~truth[:, (~truth).sum(axis=0) == 1]).any(axis=1)
+        left = list(kept)
+        # Conditions on many inputs are the hardest to read, so they are the first that may go.
+        for candidate in sorted((kept[k] for k in np.flatnonzero(~is_needed)), key=lambda c: -len(c.features)):
+            others = [c for c in left if c is not candidate]
+            multipliers = self._multipliers(candidate, others)
+            if multipliers and _implied_by(candidate, others, multipliers, self.rows.box):
+                left = others
+        return tuple(left)
+
+    def _facts(self, condition: Condition) -> _Facts:
+        # Regions share most of their conditions.
+        if condition not in self._known:
+            self._known[condition] = _Facts.of(condition, self.rows)
+        return self._known[condition]
+
+    def _multipliers(self, condition: Condition, others: Sequence[Condition]) -> list[Fraction]:
+        """Propose multipliers: the dual values of minimising a condition where others hold; none if it can fail."""
+        if not others:
+            return []
+        goal, facts = self._facts(condition), [self._facts(c) for c in others]
+        solved = linprog(
+            goal.row,
+            A_ub=-np.array([f.row for f in facts]),
+            b_ub=np.array([f.constant for f in facts]),
+            bounds=(0.0, 1.0),
+            method="highs",
+        )
+        if solved.status != 0 or solved.fun + goal.constant < -HOPELESS:
+            return []
+        prices = -np.asarray(solved.ineqlin.marginals)
+        return [
+            Fraction(float(price)) * goal.size / f.size if price > SMALLEST_MULTIPLIER else Fraction(0)
+            for price, f in zip(prices, facts, strict=True)
+        ]
 
 
 def _tightest(conditions: Sequence[Condition]) -> list[Condition]:
@@ -200,51 +274,3 @@ def _implied_by(condition: Condition, others: Sequence[Condition], multipliers: 
     if bound > 0 or (bound == 0 and not condition.strict):
         return True
     return bound == 0 and any(other.strict for _, other in used)
-
-
-@dataclass(frozen=True, eq=False)
-class _Programme:
-    """Conditions over inputs scaled to 0..1, each divided by its size, so that a solver sees numbers of one size.
-
-    Parameters
-    ----------
-    matrix : ndarray, shape (conditions, inputs)
-    constants : ndarray, shape (conditions,)
-    sizes : tuple of Fraction
-    """
-
-    matrix: FloatArray
-    constants: FloatArray
-    sizes: tuple[Fraction, ...]
-
-    @classmethod
-    def of(cls, conditions: Sequence[Condition], box: Box) -> "_Programme":
-        low, high = box
-        matrix, constants, sizes = np.zeros((len(conditions), len(low))), np.zeros(len(conditions)), []
-        for k, condition in enumerate(conditions):
-            row = {j: condition.coefficients[j] * (high[j] - low[j]) for j in condition.features}
-            moved = (condition.coefficients[j] * low[j] for j in condition.features)
-            constant = condition.constant + sum(moved, Fraction(0))
-            size = max(map(abs, (*row.values(), constant))) or Fraction(1)
-            for j, value in row.items():
-                matrix[k, j] = value / size
-            constants[k] = constant / size
-            sizes.append(size)
-        return cls(matrix, constants, tuple(sizes))
-
-    def multipliers(self, goal: int, others: Sequence[int]) -> list[Fraction]:
-        """Propose multipliers: the dual values of minimising a condition where others hold; none if it can fail."""
-        solved = linprog(
-            self.matrix[goal],
-            A_ub=-self.matrix[others],
-            b_ub=self.constants[others],
-            bounds=(0.0, 1.0),
-            method="highs",
-        )
-        if solved.status != 0 or solved.fun + self.constants[goal] < -HOPELESS:
-            return []
-        prices = -np.asarray(solved.ineqlin.marginals)
-        return [
-            Fraction(float(price)) * self.sizes[goal] / self.sizes[k] if price > SMALLEST_MULTIPLIER else Fraction(0)
-            for price, k in zip(prices, others, strict=True)
-        ]

@@ -1,46 +1,57 @@
-"""A one-hidden-layer network as formulas in raw units."""
+"""A network as formulas in raw units: one line a unit and one an output."""
 
 from collections.abc import Sequence
 
-from verinet.numeric import FloatArray
-from verinet.train import RawParameters
+import numpy as np
+
+from verinet.audit.stages import Stage, StageKind
 
 __all__ = ["network_formulas"]
 
 
-def _sum(weights: FloatArray, names: Sequence[str], constant: float) -> str:
-    """Write ``sum weights * names + constant``, without the zeros."""
-    terms = [(float(w), name) for w, name in zip(weights, names, strict=True) if w]
-    parts = [f"{'-' if w < 0 else '+'} {abs(w):.6g} * {name}" for w, name in terms]
-    if constant or not parts:
-        parts.append(f"{'-' if constant < 0 else '+'} {abs(constant):.6g}")
-    text = " ".join(parts)
-    return text[2:] if text.startswith("+") else text
-
-
-def network_formulas(parameters: RawParameters, names: Sequence[str], output: str) -> str:
-    """Write a network as one formula a unit and one for the output.
+def network_formulas(stages: Sequence[Stage]) -> str:
+    """Write a network as one formula a unit and one an output.
 
     Parameters
     ----------
-    parameters : RawParameters
-    names : sequence of str
-        Of the features.
-    output : str
+    stages : sequence of Stage
 
     Returns
     -------
     str
         One line a formula; numbers are rounded to six digits for reading, the ONNX file holds them in full.
     """
-    units = [f"unit_{k}" for k in range(1, parameters.units + 1)]
-    lines = [
-        f"{unit} = max(0, {_sum(weights, names, float(bias))})"
-        for unit, weights, bias in zip(units, parameters.weights, parameters.biases, strict=True)
-    ]
-    skip = _sum(parameters.skip, names, parameters.offset)
-    hidden = []
-    for value, unit in zip(parameters.outputs, units, strict=True):
-        size = "" if abs(value) == 1 else f"{abs(value):.6g} * "
-        hidden.append(f"{'-' if value < 0 else '+'} {size}{unit}")
-    return "\n".join([*lines, " ".join([f"{output} =", skip, *hidden])])
+    return "\n".join(line for stage in stages[1:] for line in _lines(stages, stage))
+
+
+def _lines(stages: Sequence[Stage], stage: Stage) -> list[str]:
+    arguments = [_argument(stages, stage, row) for row in range(len(stage.bias))]
+    if stage.kind is StageKind.MAXIMUM:
+        chosen = (", ".join(dict.fromkeys(arguments[k] for k in group)) for group in stage.groups)
+        return [f"{unit} = max({text})" for unit, text in zip(stage.units, chosen, strict=True)]
+    form = "{unit} = max(0, {text})" if stage.kind is StageKind.RELU else "{unit} = {text}"
+    return [form.format(unit=unit, text=text) for unit, text in zip(stage.units, arguments, strict=True)]
+
+
+def _argument(stages: Sequence[Stage], stage: Stage, row: int) -> str:
+    """Write one affine argument: features first, then the constant, then units."""
+    parts = []
+    constant = float(stage.bias[row])
+    for number in sorted({0, *stage.sources}):
+        if number in stage.sources:
+            matrix = stage.sources[number]
+            entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
+            order = np.argsort(matrix.indices[entries])
+            names = [stages[number].units[j] for j in matrix.indices[entries][order]]
+            weights = matrix.data[entries][order].tolist()
+            parts += [_term(w, name, number > 0) for w, name in zip(weights, names, strict=True)]
+        if number == 0 and constant:
+            parts.append(f"{'-' if constant < 0 else '+'} {abs(constant):.6g}")
+    text = " ".join(parts) or "+ 0"
+    return text[2:] if text.startswith("+") else text
+
+
+def _term(weight: float, name: str, plain_ones: bool) -> str:
+    """Write a signed term; of units, weights of one are left out."""
+    size = "" if plain_ones and abs(weight) == 1 else f"{abs(weight):.6g} * "
+    return f"{'-' if weight < 0 else '+'} {size}{name}"

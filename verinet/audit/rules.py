@@ -1,4 +1,4 @@
-"""A network as rules: IF the conditions of a linear region hold THEN its affine formula, for the regions of some data."""
+"""A network as rules: IF the conditions of a linear region hold THEN its affine formula, for the regions of data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,14 +6,15 @@ from fractions import Fraction
 
 import numpy as np
 
-from verinet.audit.conditions import Condition, Rows, simplify
+from verinet.audit.conditions import Condition, Rows, Simplifier
+from verinet.audit.names import printable
 from verinet.audit.regions import AffineForm, linear_regions
 from verinet.audit.rounding import DecimalCondition, DecimalForm, round_condition, round_form
 from verinet.errors import DataError
 from verinet.model import Network
 from verinet.numeric import FloatArray, IntArray
 
-__all__ = ["Rule", "Rules", "Sample", "Target", "extract_rules", "rules_text"]
+__all__ = ["Rule", "Rules", "Sample", "Target", "extract_rules", "rule_summary", "rules_text"]
 
 FORMULA_TOLERANCE = Fraction(1, 1000)
 """How far a written formula may be off at a row of its rule, as a share of the outputs' spread over the data."""
@@ -140,6 +141,7 @@ def extract_rules(network: Network, sample: Sample) -> Rules:
     if sample.target is not None and network.size_out != 1:
         raise DataError(f"a target needs a network with one output, found {network.size_out}; leave the target out")
     rows = Rows.of(sample.x)
+    simplifier = Simplifier(rows)
     regions = linear_regions(network, rows)
     outputs = [(region, _values(region.forms, rows, region.rows)) for region in regions]
     flat = [value for _, values in outputs for column in values for value in column]
@@ -149,7 +151,7 @@ def extract_rules(network: Network, sample: Sample) -> Rules:
     rules, deviation = [], Fraction(0)
     for number, (region, values) in enumerate(outputs):
         thorough = number < MOST_SIMPLIFIED
-        conditions = simplify(region.conditions, rows, thorough=thorough)
+        conditions = simplifier.simplify(region.conditions, thorough=thorough)
         for condition in conditions:
             if condition not in written:
                 written[condition] = round_condition(condition, rows)
@@ -217,11 +219,6 @@ def rule_summary(rule: Rule, sample: Sample) -> str:
         second = printable(sample.target.classes[1])
         return f"{text}, {rule.mean:.1%} of them {printable(sample.target.name)} {second}, {rule.error:.1%} misjudged"
     return f"{text}, mean {printable(sample.target.name)} {rule.mean:.6g}, mean absolute error {rule.error:.3g}"
-
-
-def printable(name: str) -> str:
-    """Put a name on one line."""
-    return "".join(c if c.isprintable() else " " for c in name)
 
 
 def _counted(count: int, what: str) -> str:

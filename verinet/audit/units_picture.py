@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from verinet.audit.names import printable, shortened
 from verinet.audit.pictures import INK, LOWERS, QUIET, RAISES, new_figure, svg_text
 from verinet.numeric import FloatArray
 from verinet.train import RawParameters, Scaling
@@ -86,7 +87,7 @@ def draw_units(parameters: RawParameters, names: Sequence[str], output: str, sca
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return shortened(printable(name), LONGEST_NAME)
 
 
 def _read_by(parameters: RawParameters) -> list[tuple[int, ...]]:

@@ -8,11 +8,17 @@ import numpy as np
 
 from verinet.audit import (
     FileRecord,
+    Sample,
+    Target,
     TrainingFileRecord,
     draw_network,
     draw_progress,
     draw_units,
+    extract_rules,
     network_formulas,
+    network_page,
+    network_stages,
+    rules_text,
 )
 from verinet.cli.exits import Exit
 from verinet.cli.output import progress, result
@@ -23,7 +29,7 @@ from verinet.numeric import FloatArray
 from verinet.program import Progress, Status
 from verinet.train import Loss, Method, TrainingData, TrainingResult, TrainOptions, train_network
 
-__all__ = ["TrainRequest", "progress_line", "summary", "train_file", "write_training"]
+__all__ = ["TrainRequest", "class_targets", "progress_line", "summary", "train_file", "write_training"]
 
 
 @dataclass(frozen=True)
@@ -53,27 +59,38 @@ def train_file(request: TrainRequest) -> Exit:
     file = read_training_file(request.specification)
     table = read_csv(file.data.file, file.data.target, file.data.features)
     loss = Loss(file.objective.loss)
-    data = TrainingData.prepare(table.x, _targets(table, loss), classes=loss.classifies, names=table.feature_names)
+    y, classes = class_targets(table) if loss.classifies else (_numbers(table), ())
+    data = TrainingData.prepare(table.x, y, classes=loss.classifies, names=table.feature_names)
     with progress(request.quiet) as report:
         outcome = train_network(data, specification_of(file, data.names), _options(file, request, report))
-    write_training(request.out, outcome, data, file.data.target)
+    write_training(request.out, outcome, data, file.data.target, classes)
     result(summary(outcome, data.names, file.data.target))
     return Exit.DONE
 
 
-def _targets(table: Dataset, loss: Loss) -> FloatArray:
-    """Return classes as -1 and 1, the later name (or larger number) positive; real targets as they are."""
-    if not loss.classifies:
-        if table.y.dtype.kind != "f":
-            raise DataError(f"regression needs numbers in column {table.target_name!r}, found text")
-        return np.asarray(table.y, dtype=np.float64)
+def _numbers(table: Dataset) -> FloatArray:
+    """Return a target of numbers."""
+    if table.y.dtype.kind != "f":
+        raise DataError(f"regression needs numbers in column {table.target_name!r}, found text")
+    return np.asarray(table.y, dtype=np.float64)
+
+
+def class_targets(table: Dataset) -> tuple[FloatArray, tuple[str, ...]]:
+    """Return classes as -1 and 1, the later name (or larger number) positive, and their names.
+
+    Raises
+    ------
+    DataError
+        If there are not two.
+    """
     classes = np.unique(table.y)
     if len(classes) != 2:
         raise DataError(
             f"classification needs two classes in column {table.target_name!r}, found {len(classes)} "
             f"({', '.join(map(str, classes[:5]))})"
         )
-    return np.where(table.y == classes[1], 1.0, -1.0)
+    names = tuple(f"{c:g}" if table.y.dtype.kind == "f" else str(c) for c in classes)
+    return np.where(table.y == classes[1], 1.0, -1.0), names
 
 
 def _options(file: TrainingFile, request: TrainRequest, report: Callable[[str], None]) -> TrainOptions:
@@ -90,17 +107,42 @@ def progress_line(state: Progress) -> str:
     return f"training: incumbent {state.objective:.6g}, bound {state.bound:.6g}, gap {gap:.2%}, {state.seconds:.0f} s"
 
 
-def write_training(folder: Path, outcome: TrainingResult, data: TrainingData, target: str) -> None:
-    """Write the network (ONNX), its formulas and pictures, and its record into a folder."""
+def write_training(
+    folder: Path, outcome: TrainingResult, data: TrainingData, target: str, classes: tuple[str, ...] = ()
+) -> None:
+    """Write the network (ONNX), its formulas, rules, pictures and page, and its record into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    outcome : TrainingResult
+    data : TrainingData
+    target : str
+    classes : tuple of str
+        The names of the classes -1 and 1; empty for a target of numbers.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    parameters, names = outcome.parameters, data.names
-    write_onnx(outcome.network, folder / "network.onnx")
-    write_atomically(folder / "network.svg", draw_network(parameters, names, target))
-    write_atomically(folder / "network.txt", network_formulas(parameters, names, target) + "\n")
-    write_atomically(folder / "units.svg", draw_units(parameters, names, target, data.scaling))
-    write_atomically(folder / "progress.svg", draw_progress(outcome.record))
-    record = TrainingFileRecord.of(outcome.record, FileRecord.of(folder / "network.onnx"))
-    write_atomically(folder / "record.json", record.model_dump_json(indent=2) + "\n")
+    network, names, record = outcome.network, data.names, outcome.record
+    stages = network_stages(network, names, (target,))
+    write_onnx(network, folder / "network.onnx")
+    file_record = TrainingFileRecord.of(record, FileRecord.of(folder / "network.onnx"))
+    write_atomically(folder / "record.json", file_record.model_dump_json(indent=2) + "\n")
+    write_atomically(folder / "network.svg", draw_network(stages))
+    write_atomically(folder / "network.txt", network_formulas(stages) + "\n")
+    write_atomically(folder / "units.svg", draw_units(outcome.parameters, names, target, data.scaling))
+    write_atomically(folder / "progress.svg", draw_progress(record))
+    sample = _sample(data, target, classes)
+    rules = extract_rules(network, sample)
+    write_atomically(folder / "rules.txt", rules_text(rules) + "\n")
+    title = f"{target}: a trained network"
+    page = network_page(network, names, (target,), title=title, sample=sample, rules=rules, record=record)
+    write_atomically(folder / "network.html", page)
+
+
+def _sample(data: TrainingData, target: str, classes: tuple[str, ...]) -> Sample:
+    """Return the rows of the training, each as often as the table holds it."""
+    x, y = (np.repeat(values, data.copies, axis=0) for values in (data.x, data.y))
+    return Sample(x, data.names, (target,), Target(target, y, classes))
 
 
 def summary(outcome: TrainingResult, names: tuple[str, ...], target: str) -> str:
@@ -113,6 +155,6 @@ def summary(outcome: TrainingResult, names: tuple[str, ...], target: str) -> str
         f"{record.units} units, {record.nonzeros} non-zero weights, {len(record.features)} features, "
         f"{record.samples} distinct rows, {record.seconds:.1f} s, {record.solver}",
         *(f"note: {note}" for note in record.notes),
-        network_formulas(outcome.parameters, names, target),
+        network_formulas(network_stages(outcome.network, names, (target,))),
     ]
     return "\n".join(lines)
