@@ -51,8 +51,8 @@ class Effect:
     basis: str
 
 
-PROVED_BY_SLOPES = "slopes of all pieces enclosed in rational arithmetic (L0: the units' bounds are not certified)"
-SEEN = "exact slopes of both signs at rows of the data"
+PROVED_BY_SLOPES = "the slopes of all pieces (L0)"
+SEEN = "slopes at rows of the data (exact)"
 
 
 def effects_of(network: Network, x: FloatArray, *, seconds: float = 20.0) -> tuple[Effect, ...]:
@@ -73,8 +73,8 @@ def effects_of(network: Network, x: FloatArray, *, seconds: float = 20.0) -> tup
     Notes
     -----
     Soundness: "never" rests on an enclosure of the derivatives over all activation patterns that meet the box, or on
-    the verifier's verdict; "rises and falls" on exact slopes inside two linear regions, or on exact counterexamples. What
-    none of these decides is not decided.
+    the verifier's verdict; "rises and falls" on exact slopes inside two linear regions, or on exact counterexamples.
+    What none of these decides is not decided.
     """
     end = time.monotonic() + seconds
     domain = Domain.from_box(x.min(axis=0).tolist(), x.max(axis=0).tolist())
@@ -160,5 +160,5 @@ def _concluded(
     if False in verified:
         return Effect(feature, output, Direction.DECREASING, verified[False])
     if all(refuted.values()):
-        return Effect(feature, output, Direction.BOTH, "exact slopes and counterexamples in both directions")
+        return Effect(feature, output, Direction.BOTH, "slopes and counterexamples (exact)")
     return Effect(feature, output, Direction.NOT_DECIDED, "; ".join(dict.fromkeys(reasons)) or "no verdict")

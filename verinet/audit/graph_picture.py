@@ -19,6 +19,12 @@ MOST_LABELS = 24
 """A picture of more weights carries no numbers; the formulas do."""
 
 MOST_LINES = 1500
+LABEL_SHARES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.25, 0.75, 0.35, 0.65, 0.45, 0.55, 0.2, 0.8)
+"""Where a label may stand on its line, the best first."""
+
+LABEL_CLEAR = 1.0
+"""A label this far from others, in label sizes, is far enough."""
+
 COLUMN, MARGIN, LABEL_ROOM, CHARACTER = 260, 40, 30, 7.2
 LONGEST_NAME = 34
 ROOMY_ROW, TIGHT_ROW = 64, 26
@@ -142,28 +148,44 @@ def _drawn_lines(lines: Sequence[_Line], spots: dict[Place, tuple[float, float]]
     by_weight = sorted(lines, key=lambda line: abs(line.weight or 0.0))[-MOST_LINES:]
     heaviest = max((abs(line.weight or 0.0) for line in lines), default=0.0) or 1.0
     crowd = 0.7 if len(lines) <= MOST_LABELS else 0.45 if len(lines) <= 150 else 0.3
-    parts, labels = [], []
-    labelled = len([line for line in lines if not line.plain]) <= MOST_LABELS
-    seen: dict[Place, int] = {}
+    parts = []
     for line in by_weight:
         (x1, y1), (x2, y2) = spots[line.tail], spots[line.head]
         size = abs(line.weight or 0.0) / heaviest
-        colour = QUIET if line.plain or line.weight is None else RAISES if line.weight > 0 else LOWERS
         parts.append(
-            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" '
+            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{_colour(line)}" '
             f'stroke-width="{1.0 + 2.5 * size:.2f}" stroke-opacity="{crowd + (1 - crowd) * 0.8 * size:.2f}"/>'
         )
-        if labelled and not line.plain and line.weight is not None:
-            # Labels of the lines to one unit stand at different shares of their ways, apart from each other.
-            turn = seen.get(line.head, 0)
-            seen[line.head] = turn + 1
-            share = (0.34, 0.5, 0.66, 0.26)[turn % 4] / max(1.0, (x2 - x1) / COLUMN)
-            x, y = x1 + share * (x2 - x1), y1 + share * (y2 - y1)
-            labels.append(
-                f'<text x="{x:.1f}" y="{y - 4:.1f}" fill="{colour}" text-anchor="middle" stroke="white" '
-                f'stroke-width="4" paint-order="stroke">{line.weight:+.3g}</text>'
-            )
-    return parts + labels
+    labelled = [line for line in lines if not line.plain and line.weight is not None]
+    return parts + (_labels(labelled, spots) if len(labelled) <= MOST_LABELS else [])
+
+
+def _colour(line: _Line) -> str:
+    if line.plain or line.weight is None:
+        return QUIET
+    return RAISES if line.weight > 0 else LOWERS
+
+
+def _labels(lines: Sequence[_Line], spots: dict[Place, tuple[float, float]]) -> list[str]:
+    """Write the weights on their lines, each where it is farthest from units and from the labels before it."""
+    # Units, and the names below them.
+    taken = [spot for x, y in spots.values() for spot in ((x, y), (x, y + 24))]
+    parts = []
+    for line in lines:
+        (x1, y1), (x2, y2) = spots[line.tail], spots[line.head]
+        candidates = [(x1 + share * (x2 - x1), y1 + share * (y2 - y1)) for share in LABEL_SHARES]
+        x, y = max(candidates, key=lambda spot: min(LABEL_CLEAR, _distance(spot, taken)))
+        taken.append((x, y))
+        parts.append(
+            f'<text x="{x:.1f}" y="{y + 4:.1f}" fill="{_colour(line)}" text-anchor="middle" font-size="12" '
+            f'stroke="white" stroke-width="4" paint-order="stroke">{line.weight:+.3g}</text>'
+        )
+    return parts
+
+
+def _distance(spot: tuple[float, float], taken: Sequence[tuple[float, float]]) -> float:
+    """Return the distance to the nearest of some spots, as labels see it: they are wider than high."""
+    return min(max(abs(spot[0] - x) / 62, abs(spot[1] - y) / 17) for x, y in taken)
 
 
 def _drawn_unit(stages: Sequence[Stage], place: Place, spot: tuple[float, float], row: float) -> list[str]:

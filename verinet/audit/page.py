@@ -195,8 +195,8 @@ def _rule_text(rule: Rule, sample: Sample) -> _RuleText:
 def _rules_note(rules: Rules) -> str:
     return (
         f"The {len(rules.sample.x)} rows of the data fall in {len(rules.rules)} linear regions of the network, and "
-        "each row meets the conditions of one rule. Numbers are rounded so that conditions keep their truth at every row; "
-        f"formulas are off by at most {rules.deviation:.2g} there."
+        "each row meets the conditions of one rule. Numbers are rounded so that conditions keep their truth at every "
+        f"row; formulas are off by at most {rules.deviation:.2g} there."
     )
 
 

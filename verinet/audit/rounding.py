@@ -146,12 +146,12 @@ def round_condition(condition: Condition, rows: Rows) -> DecimalCondition:
     Returns
     -------
     DecimalCondition
-        Its first coefficient is 1. It holds at exactly the rows where the condition holds: the values of all rows on
-        either side are compared in rational arithmetic. Between rows it may differ a little, and ``>=`` may stand for
-        ``>`` where no row is at the threshold.
+        The coefficient of the feature that matters most over the data is 1. It holds at exactly the rows where the
+        condition holds: the values of all rows on either side are compared in rational arithmetic. Between rows it may
+        differ a little, and ``>=`` may stand for ``>`` where no row is at the threshold.
     """
     is_true = rows.truth(condition)
-    leading = next(c for c in condition.coefficients if c)
+    leading = condition.coefficients[_leading(condition, rows)]
     turned = leading < 0
     exact = [Fraction(c, abs(leading)) for c in condition.coefficients]
     threshold = -condition.constant / abs(leading)
@@ -163,21 +163,26 @@ def round_condition(condition: Condition, rows: Rows) -> DecimalCondition:
                 candidate = _rounded(threshold, digits, rounding)
                 if gap.allows(Fraction(candidate), strict):
                     return _decimal_condition(decimals, candidate, strict, turned)
-    return _in_full(condition)
+    return _in_full(condition, turned)
 
 
-def _in_full(condition: Condition) -> DecimalCondition:
+def _leading(condition: Condition, rows: Rows) -> int:
+    """Return the feature that moves the condition's left side most over the data."""
+    low, high = rows.box
+    return max(condition.features, key=lambda j: abs(condition.coefficients[j]) * (high[j] - low[j]))
+
+
+def _in_full(condition: Condition, turned: bool) -> DecimalCondition:
     """Write a condition without any rounding, in whole numbers."""
     factor = condition.constant.denominator
     whole = [Decimal(c * factor) for c in condition.coefficients]
-    turned = next(c for c in condition.coefficients if c) < 0
     return _decimal_condition(whole, Decimal(-condition.constant.numerator), condition.strict, turned)
 
 
 def _decimal_condition(
     coefficients: Sequence[Decimal], threshold: Decimal, strict: bool, turned: bool
 ) -> DecimalCondition:
-    """Build the condition; where the first coefficient is negative, both sides change their signs."""
+    """Build the condition; where the leading coefficient is negative, both sides change their signs."""
     relation = ("<" if turned else ">") + ("" if strict else "=")
     sign = -1 if turned else 1
     terms = tuple((j, sign * c) for j, c in enumerate(coefficients) if c)

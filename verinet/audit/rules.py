@@ -196,8 +196,8 @@ def rules_text(rules: Rules) -> str:
     lines = [
         f"{_counted(len(rules.rules), 'linear region')} {'holds' if len(rules.rules) == 1 else 'hold'} the "
         f"{_counted(count, 'row')}; each row meets the conditions of one rule.",
-        "Between rows, and outside the data's range, conditions are rounded and not complete; formulas are off by at "
-        f"most {rules.deviation:.2g} at any row.",
+        "Numbers are rounded so that conditions keep their truth at every row; conditions that follow from the data's",
+        f"range or from others are left out. Formulas are off by at most {rules.deviation:.2g} at any row.",
     ]
     if any(not rule.simplified for rule in rules.rules):
         lines.append(f"From rule {MOST_SIMPLIFIED + 1} on, conditions may follow from each other.")
@@ -217,7 +217,7 @@ def rule_summary(rule: Rule, sample: Sample) -> str:
         return text
     if sample.target.classes:
         second = printable(sample.target.classes[1])
-        return f"{text}, {rule.mean:.1%} of them {printable(sample.target.name)} {second}, {rule.error:.1%} misjudged"
+        return f"{text}, {rule.mean:.1%} of them {second}, {rule.error:.1%} misjudged"
     return f"{text}, mean {printable(sample.target.name)} {rule.mean:.6g}, mean absolute error {rule.error:.3g}"
 
 
