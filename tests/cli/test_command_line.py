@@ -115,7 +115,16 @@ def test_a_property_file_decides_the_exit_code(tmp_path: Path, model: Path, caps
 
 
 TABLE = "a,b,label\n" + "".join(f"{a},{b},{'yes' if a > b else 'no'}\n" for a in range(4) for b in range(4))
-WRITTEN = ["network.onnx", "network.svg", "network.txt", "progress.svg", "record.json", "units.svg"]
+WRITTEN = [
+    "network.html",
+    "network.onnx",
+    "network.svg",
+    "network.txt",
+    "progress.svg",
+    "record.json",
+    "rules.txt",
+    "units.svg",
+]
 
 
 @pytest.mark.parametrize(
@@ -152,6 +161,11 @@ time_limit = 20
     for name in ("network.svg", "progress.svg", "units.svg"):
         assert "<svg" in (out / name).read_text()[:400]
     assert "label =" in (out / "network.txt").read_text()
+    assert "hold the 16 rows" in (out / "rules.txt").read_text()
+    assert "% of them yes" in (out / "rules.txt").read_text()
+    page = (out / "network.html").read_text()
+    assert page.count("<svg") >= 4
+    assert "never falls" in page
     assert sorted(p.name for p in out.iterdir()) == WRITTEN
 
 

@@ -1,4 +1,4 @@
-"""What is handed over: records of verdicts and trainings, formulas and pictures of trained networks.
+"""What is handed over: records of verdicts and trainings; networks as formulas, rules, pictures and pages.
 
 Conventions: a record names files by their content (SHA-256), holds exact numbers as fractions, and never merges
 assurance levels.

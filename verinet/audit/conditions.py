@@ -183,9 +183,12 @@ class Simplifier:
     ----------
     rows : Rows
         Their box is the data's; a row that meets all conditions but one shows that this one is needed.
+    programmes : int
+        How many linear programmes were solved so far.
     """
 
     rows: Rows
+    programmes: int = 0
     _known: dict[Condition, _Facts] = field(default_factory=dict)
 
     def simplify(self, conditions: Sequence[Condition], *, thorough: bool = True) -> tuple[Condition, ...]:
@@ -233,6 +236,7 @@ class Simplifier:
         """Propose multipliers: the dual values of minimising a condition where others hold; none if it can fail."""
         if not others:
             return []
+        self.programmes += 1
         goal, facts = self._facts(condition), [self._facts(c) for c in others]
         solved = linprog(
             goal.row,

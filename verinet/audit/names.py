@@ -1,6 +1,6 @@
 """Names as they may stand in texts and pictures: on one line, and short."""
 
-__all__ = ["printable", "shortened"]
+__all__ = ["counted", "printable", "shortened"]
 
 
 def printable(name: str) -> str:
@@ -11,3 +11,8 @@ def printable(name: str) -> str:
 def shortened(name: str, longest: int) -> str:
     """Cut a name to so many characters, so that labels do not run into each other."""
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
+def counted(count: int, what: str) -> str:
+    """Write so many of something."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -7,7 +7,7 @@ from importlib.resources import files
 from verinet.audit.directions import Direction, effects_of
 from verinet.audit.formulas import network_formulas
 from verinet.audit.graph_picture import draw_network
-from verinet.audit.names import printable
+from verinet.audit.names import counted, printable
 from verinet.audit.one_layer import one_layer_parameters
 from verinet.audit.progress_picture import draw_progress
 from verinet.audit.rules import Rule, Rules, Sample, rule_summary
@@ -19,8 +19,9 @@ from verinet.train import Scaling, TrainingRecord
 
 __all__ = ["network_page"]
 
+NO_DATA = "Effects are decided over the range of data; none were given."
 TEMPLATE = "page.html.jinja"
-MOST_FORMULAS, MOST_RULES, MOST_CONDITIONS, MOST_NAMES = 60, 40, 16, 60
+MOST_FORMULAS, MOST_RULES, MOST_CONDITIONS, MOST_NAMES = 60, 20, 12, 60
 
 STYLES = {
     Direction.INCREASING: "raises",
@@ -44,7 +45,6 @@ class _EffectRow:
 class _RuleText:
     summary: str
     lines: tuple[tuple[str, str], ...]
-    left: int
 
 
 def network_page(
@@ -105,7 +105,7 @@ def network_page(
         formulas=formulas[:MOST_FORMULAS],
         formulas_left=max(0, len(formulas) - MOST_FORMULAS),
         effects=() if sample is None else _effects(network, stages, sample),
-        effects_missing="Effects are decided over the range of data; none was given.",
+        effects_missing=NO_DATA if sample is None else "The network reads no feature: its output is constant.",
         many_outputs=len(outputs) > 1,
         rules=() if rules is None else tuple(_rule_text(rule, rules.sample) for rule in rules.rules[:MOST_RULES]),
         rules_note="" if rules is None else _rules_note(rules),
@@ -187,16 +187,20 @@ def _rule_text(rule: Rule, sample: Sample) -> _RuleText:
     shown = rule.written_conditions[:MOST_CONDITIONS]
     lines = [("AND" if i else "IF", condition.render(names)) for i, condition in enumerate(shown)]
     lines = lines or [("IF", "always")]
+    left = len(rule.written_conditions) - len(shown)
+    if left:
+        lines.append(("AND", f"{left} more conditions"))
     for name, form in zip(sample.outputs, rule.written_forms, strict=True):
         lines.append(("THEN", f"{printable(name)} = {form.render(names)}"))
-    return _RuleText(rule_summary(rule, sample), tuple(lines), len(rule.written_conditions) - len(shown))
+    return _RuleText(rule_summary(rule, sample), tuple(lines))
 
 
 def _rules_note(rules: Rules) -> str:
     return (
-        f"The {len(rules.sample.x)} rows of the data fall in {len(rules.rules)} linear regions of the network, and "
-        "each row meets the conditions of one rule. Numbers are rounded so that conditions keep their truth at every "
-        f"row; formulas are off by at most {rules.deviation:.2g} there."
+        f"The {counted(len(rules.sample.x), 'row')} of the data lie in "
+        f"{counted(len(rules.rules), 'linear region')} of the network, and each row meets the "
+        "conditions of one rule. Numbers are rounded so that conditions keep their truth at every row; "
+        f"formulas are off by at most {rules.deviation:.2g} there."
     )
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from verinet.audit.conditions import Condition, Rows, Simplifier
-from verinet.audit.names import printable
+from verinet.audit.names import counted, printable
 from verinet.audit.regions import AffineForm, linear_regions
 from verinet.audit.rounding import DecimalCondition, DecimalForm, round_condition, round_form
 from verinet.errors import DataError
@@ -19,9 +19,8 @@ __all__ = ["Rule", "Rules", "Sample", "Target", "extract_rules", "rule_summary",
 FORMULA_TOLERANCE = Fraction(1, 1000)
 """How far a written formula may be off at a row of its rule, as a share of the outputs' spread over the data."""
 
-MOST_SIMPLIFIED = 300
-"""Rules, from the largest on, whose conditions on several features are tested against each other: each takes linear
-programmes."""
+MOST_PROGRAMMES = 1500
+"""Linear programmes for testing conditions against each other; the largest rules come first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,8 +148,8 @@ def extract_rules(network: Network, sample: Sample) -> Rules:
     keep_sign = sample.target is not None and bool(sample.target.classes)
     written: dict[Condition, DecimalCondition] = {}
     rules, deviation = [], Fraction(0)
-    for number, (region, values) in enumerate(outputs):
-        thorough = number < MOST_SIMPLIFIED
+    for region, values in outputs:
+        thorough = simplifier.programmes < MOST_PROGRAMMES
         conditions = simplifier.simplify(region.conditions, thorough=thorough)
         for condition in conditions:
             if condition not in written:
@@ -194,13 +193,14 @@ def rules_text(rules: Rules) -> str:
     sample, count = rules.sample, len(rules.sample.x)
     names = [printable(name) for name in sample.features]
     lines = [
-        f"{_counted(len(rules.rules), 'linear region')} {'holds' if len(rules.rules) == 1 else 'hold'} the "
-        f"{_counted(count, 'row')}; each row meets the conditions of one rule.",
+        f"{counted(len(rules.rules), 'linear region')} {'holds' if len(rules.rules) == 1 else 'hold'} the "
+        f"{counted(count, 'row')}; each row meets the conditions of one rule.",
         "Numbers are rounded so that conditions keep their truth at every row; conditions that follow from the data's",
         f"range or from others are left out. Formulas are off by at most {rules.deviation:.2g} at any row.",
     ]
-    if any(not rule.simplified for rule in rules.rules):
-        lines.append(f"From rule {MOST_SIMPLIFIED + 1} on, conditions may follow from each other.")
+    unsimplified = next((n for n, rule in enumerate(rules.rules, start=1) if not rule.simplified), None)
+    if unsimplified is not None:
+        lines.append(f"From rule {unsimplified} on, some conditions may follow from several others.")
     for number, rule in enumerate(rules.rules, start=1):
         lines += ["", f"Rule {number}: {rule_summary(rule, sample)}"]
         conditions = [condition.render(names) for condition in rule.written_conditions] or ["always"]
@@ -212,14 +212,10 @@ def rules_text(rules: Rules) -> str:
 
 def rule_summary(rule: Rule, sample: Sample) -> str:
     """Say how many rows fall under a rule and how well it fits them."""
-    text = f"{_counted(len(rule.rows), 'row')} ({len(rule.rows) / len(sample.x):.1%})"
+    text = f"{counted(len(rule.rows), 'row')} ({len(rule.rows) / len(sample.x):.1%})"
     if sample.target is None:
         return text
     if sample.target.classes:
         second = printable(sample.target.classes[1])
         return f"{text}, {rule.mean:.1%} of them {second}, {rule.error:.1%} misjudged"
     return f"{text}, mean {printable(sample.target.name)} {rule.mean:.6g}, mean absolute error {rule.error:.3g}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
