@@ -31,6 +31,9 @@ from verinet.train import Loss, Method, TrainingData, TrainingResult, TrainOptio
 
 __all__ = ["TrainRequest", "class_targets", "progress_line", "summary", "train_file", "write_training"]
 
+MOST_WORK_FOR_RULES = 10_000_000
+"""Rows times inputs times neurons, beyond which rules may take minutes: ``verinet rules`` writes them when asked."""
+
 
 @dataclass(frozen=True)
 class TrainRequest:
@@ -132,8 +135,13 @@ def write_training(
     write_atomically(folder / "units.svg", draw_units(outcome.parameters, names, target, data.scaling))
     write_atomically(folder / "progress.svg", draw_progress(record))
     sample = _sample(data, target, classes)
-    rules = extract_rules(network, sample)
-    write_atomically(folder / "rules.txt", rules_text(rules) + "\n")
+    is_small = sample.x.size * max(network.neurons, 1) <= MOST_WORK_FOR_RULES
+    rules = extract_rules(network, sample) if is_small else None
+    if rules is None:
+        # Rules of an earlier training must not be taken for this one's.
+        (folder / "rules.txt").unlink(missing_ok=True)
+    else:
+        write_atomically(folder / "rules.txt", rules_text(rules) + "\n")
     title = f"{target}: a trained network"
     page = network_page(network, names, (target,), title=title, sample=sample, rules=rules, record=record)
     write_atomically(folder / "network.html", page)
