@@ -154,7 +154,8 @@ def _concluded(
     feature: int, output: int, refuted: dict[bool, bool], verified: dict[bool, str], reasons: Sequence[str]
 ) -> Effect:
     if len(verified) == 2:
-        return Effect(feature, output, Direction.NONE, verified[True])
+        # The weaker of both levels: L0 comes before L1.
+        return Effect(feature, output, Direction.NONE, min(verified.values()))
     if True in verified:
         return Effect(feature, output, Direction.INCREASING, verified[True])
     if False in verified:
