@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from verinet.audit.names import printable, shortened
+from verinet.audit.one_layer import one_layer_parameters
 from verinet.audit.pictures import INK, LOWERS, QUIET, RAISES, new_figure, svg_text
+from verinet.audit.stages import Stage
 from verinet.numeric import FloatArray
 from verinet.train import RawParameters, Scaling
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-__all__ = ["draw_units"]
+__all__ = ["draw_all_units", "draw_units"]
 
 MOST_PANELS = 12
 COLUMNS = 3
@@ -42,18 +45,39 @@ class _Panel:
     size: float
 
 
-def draw_units(parameters: RawParameters, names: Sequence[str], output: str, scaling: Scaling) -> str:
+def draw_all_units(stages: Sequence[Stage], x: FloatArray) -> tuple[str, ...]:
+    """Draw what units contribute to each output of a network of one hidden layer of ReLUs; nothing of other networks.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+    x : ndarray, shape (rows, features)
+        Curves are drawn over their range.
+    """
+    parameters = one_layer_parameters(stages)
+    if parameters is None:
+        return ()
+    low, high = x.min(axis=0), x.max(axis=0)
+    # A feature of one value is drawn beside it, too.
+    scaling = Scaling(low, np.where(high > low, high - low, 1.0))
+    features, outputs = stages[0].units, stages[-1].units
+    return tuple(draw_units(parameters, features, name, scaling, k) for k, name in enumerate(outputs))
+
+
+def draw_units(parameters: RawParameters, names: Sequence[str], output: str, scaling: Scaling, number: int = 0) -> str:
     """Draw what units and features contribute to an output over the data's range.
 
     Parameters
     ----------
     parameters : RawParameters
-        Of one output.
     names : sequence of str
         Of the features.
     output : str
+        The output's name.
     scaling : Scaling
         Holds the data's range.
+    number : int
+        Which output of the network. Units that it does not read are left out; the others keep their numbers.
 
     Returns
     -------
@@ -62,6 +86,10 @@ def draw_units(parameters: RawParameters, names: Sequence[str], output: str, sca
         the feature's linear part; for each unit of two features a heat map. Units of more features are counted, not
         drawn; of many panels the largest are drawn.
     """
+    one = slice(number, number + 1)
+    parameters = replace(
+        parameters, outputs=parameters.outputs[one], skip=parameters.skip[one], offsets=parameters.offsets[one]
+    )
     low, high = scaling.offset, scaling.offset + scaling.width
     panels = sorted(_panels(parameters, low, high), key=lambda panel: -panel.size)
     drawn = panels[:MOST_PANELS]
@@ -87,12 +115,15 @@ def draw_units(parameters: RawParameters, names: Sequence[str], output: str, sca
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return shortened(printable(name), LONGEST_NAME)
 
 
 def _read_by(parameters: RawParameters) -> list[tuple[int, ...]]:
-    """Return the features that each unit reads."""
-    return [tuple(int(j) for j in np.flatnonzero(row)) for row in parameters.weights]
+    """Return the features that each unit reads; none for a unit that does not reach the output."""
+    reaches = parameters.outputs[0] != 0
+    return [
+        tuple(np.flatnonzero(row).tolist()) if r else () for row, r in zip(parameters.weights, reaches, strict=True)
+    ]
 
 
 def _panels(parameters: RawParameters, low: FloatArray, high: FloatArray) -> list[_Panel]:
