@@ -10,8 +10,9 @@ from verinet.audit.formulas import formulas_of
 from verinet.audit.graph_picture import draw_network
 from verinet.audit.names import counted, printable
 from verinet.audit.progress_picture import draw_progress
+from verinet.audit.reach import reached_inputs
 from verinet.audit.rules import Rule, Rules, Sample, rule_summary
-from verinet.audit.stages import Stage, network_stages, reads
+from verinet.audit.stages import Stage, network_stages
 from verinet.audit.trained import Trained, reached, training_records
 from verinet.audit.units_picture import draw_all_units
 from verinet.audit.weights_picture import Picture, draw_convolutions, draw_weights
@@ -100,7 +101,7 @@ def network_page(
     return template.render(
         title=printable(title),
         size=_size(network, stages),
-        facts=_facts(stages),
+        facts=_facts(network, stages),
         goals=() if trained is None else reached(trained, outputs),
         training=() if trained is None else _training_facts(trained, outputs),
         graph=inline(draw_network(stages)),
@@ -130,8 +131,8 @@ def _size(network: Network, stages: Sequence[Stage]) -> str:
     )
 
 
-def _facts(stages: Sequence[Stage]) -> list[tuple[str, str]]:
-    read = reads(stages)
+def _facts(network: Network, stages: Sequence[Stage]) -> list[tuple[str, str]]:
+    read = reached_inputs(network)
     names = [stages[0].units[j] for j in sorted(read)]
     left_out = [name for j, name in enumerate(stages[0].units) if j not in read]
     nonzeros = sum(int(matrix.nnz) for stage in stages for matrix in stage.sources.values())
@@ -168,12 +169,12 @@ def _record_facts(record: TrainingRecord) -> list[tuple[str, str]]:
 
 
 def _effects(network: Network, stages: Sequence[Stage], sample: Sample) -> tuple[_EffectRow, ...]:
-    read = reads(stages)
+    read = {(i, j) for i in range(network.size_out) for j in reached_inputs(network, i)}
     names, outputs = stages[0].units, stages[-1].units
     return tuple(
         _EffectRow(names[e.feature], outputs[e.output], e.direction.value, e.basis, STYLES[e.direction])
         for e in effects_of(network, sample.x)
-        if e.feature in read
+        if (e.output, e.feature) in read
     )
 
 
