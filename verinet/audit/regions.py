@@ -2,20 +2,20 @@
 
 In a region every ReLU is on or off and every maximum has one winner, so the network is an affine function there. A unit
 is on where its argument is above zero; of several largest members of a maximum the first wins: so every input lies in
-exactly one region.
+exactly one region. Units that lead to no output are left aside: they part no regions.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
 
 import numpy as np
 
 from verinet.audit.conditions import Condition, Rows
+from verinet.audit.reach import reached_nodes
 from verinet.model import Affine, Maximum, Network, Relu, walk
 from verinet.model.evaluation import ExactAlgebra, ExactVector
-from verinet.numeric import IntArray, ObjectArray, integers_over_power_of_two
+from verinet.numeric import BoolArray, IntArray, ObjectArray, integers_over_power_of_two
 
 __all__ = ["AffineForm", "LinearRegion", "linear_regions"]
 
@@ -48,7 +48,8 @@ class LinearRegion:
     rows : ndarray of int
         The rows of data in it.
     conditions : tuple of Condition
-        A point lies in the region if and only if all hold: one for each ReLU and each loser of a maximum.
+        A point lies in the region if and only if all hold: one for each ReLU and each loser of a maximum that leads to
+        an output.
     forms : tuple of AffineForm
         The network's outputs there, exactly.
     """
@@ -80,9 +81,17 @@ class _Forms:
     """Carries affine forms through a network whose pattern is given.
 
     A value holds one row for each input's coefficient and, last, one for the constant.
+
+    Parameters
+    ----------
+    pattern : iterator of ndarray of int
+        Operation by operation, which units are on and who wins.
+    needed : iterator of ndarray of bool
+        Operation by operation, which units lead to an output; conditions are noted for these.
     """
 
     pattern: Iterator[IntArray]
+    needed: Iterator[BoolArray]
     conditions: list[Condition] = field(default_factory=list)
 
     def affine(self, op: Affine, arguments: Sequence[ExactVector]) -> ExactVector:
@@ -97,16 +106,17 @@ class _Forms:
 
     def relu(self, op: Relu, arguments: Sequence[ExactVector]) -> ExactVector:
         forms, is_on = arguments[0].numerators, next(self.pattern).astype(bool)
-        for form, on in zip(forms.T, is_on, strict=True):
-            self._require(form if on else -form, bool(on))
+        for form, on, needed in zip(forms.T, is_on, next(self.needed), strict=True):
+            if needed:
+                self._require(form if on else -form, bool(on))
         return ExactVector(np.where(is_on, forms, 0), arguments[0].denominator)
 
     def maximum(self, op: Maximum, arguments: Sequence[ExactVector]) -> ExactVector:
         forms, places = arguments[0].numerators, next(self.pattern)
         winners = np.array([members[place] for members, place in zip(op.groups, places, strict=True)])
-        for members, place, winner in zip(op.groups, places, winners, strict=True):
+        for members, place, winner, needed in zip(op.groups, places, winners, next(self.needed), strict=True):
             for other, member in enumerate(members):
-                if member != winner:
+                if needed and member != winner:
                     self._require(forms[:, winner] - forms[:, member], other < place)
         return ExactVector(forms[:, winners], arguments[0].denominator)
 
@@ -141,18 +151,22 @@ def linear_regions(network: Network, rows: Rows) -> tuple[LinearRegion, ...]:
     """
     algebra = _Patterns()
     walk(network, algebra, [ExactVector(part, rows.denominator) for part in network.split_input(rows.numerators)])
-    ends = np.cumsum([0, *(part.shape[1] for part in algebra.found)])
+    reached = reached_nodes(network)
+    needed = [reached[node.name] for node in network.nodes if isinstance(node.op, Relu | Maximum)]
     # The constant column: numpy finds no distinct rows in a table without columns, as networks without units have it.
-    table = np.concatenate([*algebra.found, np.zeros((len(rows.x), 1), dtype=np.int64)], axis=1)
+    told_apart = [np.where(units, part, 0) for units, part in zip(needed, algebra.found, strict=True)]
+    table = np.concatenate([*told_apart, np.zeros((len(rows.x), 1), dtype=np.int64)], axis=1)
     _, first, inverse = np.unique(table, axis=0, return_index=True, return_inverse=True)
     members = [np.flatnonzero(inverse.ravel() == k) for k in range(len(first))]
     order = sorted(range(len(first)), key=lambda k: (-len(members[k]), first[k]))
-    return tuple(_region(network, table[first[k]], ends, members[k]) for k in order)
+    return tuple(_region(network, [part[first[k]] for part in algebra.found], needed, members[k]) for k in order)
 
 
-def _region(network: Network, pattern: IntArray, ends: IntArray, members: IntArray) -> LinearRegion:
+def _region(
+    network: Network, pattern: Sequence[IntArray], needed: Sequence[BoolArray], members: IntArray
+) -> LinearRegion:
     size = network.size_in
-    algebra = _Forms(iter([pattern[start:end] for start, end in pairwise(ends)]))
+    algebra = _Forms(iter(pattern), iter(needed))
     identity = np.zeros((size + 1, size), dtype=object)
     np.fill_diagonal(identity, 1)
     values = walk(network, algebra, [ExactVector(part, 1) for part in network.split_input(identity)])

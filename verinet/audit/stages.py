@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from verinet.errors import InputError
 from verinet.model import Affine, Input, Maximum, Network, Node, Relu
-from verinet.numeric import FloatArray, IntArray
+from verinet.numeric import BoolArray, FloatArray, IntArray
 
 __all__ = ["Stage", "StageKind", "network_stages", "reads"]
 
@@ -75,6 +75,8 @@ class _Form:
 def network_stages(network: Network, features: Sequence[str], outputs: Sequence[str]) -> tuple[Stage, ...]:
     """Take a network apart into stages: the inputs, one for each ReLU and maximum operation, the outputs.
 
+    Hidden units that lead to no output are left out; the others keep their names.
+
     Parameters
     ----------
     network : Network
@@ -112,7 +114,7 @@ def network_stages(network: Network, features: Sequence[str], outputs: Sequence[
             kind = StageKind.MAXIMUM if groups else StageKind.RELU
             forms[node.name] = _Form({len(stages): sp.eye_array(len(names), format="csr")}, np.zeros(len(names)))
             stages.append(Stage(kind, names, form.parts, form.bias, groups))
-    return (*stages, _outputs([forms[name] for name in network.outputs], outputs))
+    return _pruned((*stages, _outputs([forms[name] for name in network.outputs], outputs)))
 
 
 def _check_size(network: Network) -> None:
@@ -150,6 +152,32 @@ def _outputs(forms: Sequence[_Form], names: Sequence[str]) -> Stage:
         for number, width in sorted(widths.items())
     }
     return Stage(StageKind.OUTPUT, tuple(names), parts, np.concatenate([form.bias for form in forms]))
+
+
+def _pruned(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """Leave out hidden units that lead to no output, last stages first."""
+    kept = [np.ones(len(stages[0].units), dtype=bool), *(np.zeros(len(s.units), dtype=bool) for s in stages[1:])]
+    kept[-1][:] = True
+    for number in range(len(stages) - 1, 0, -1):
+        for source, matrix in stages[number].unit_sources.items():
+            kept[source][np.unique(matrix[np.flatnonzero(kept[number])].indices)] = True
+    return tuple(_reduced(stage, kept[number], kept) for number, stage in enumerate(stages))
+
+
+def _reduced(stage: Stage, units: BoolArray, kept: Sequence[BoolArray]) -> Stage:
+    """Keep some units of a stage, and of other stages the columns of those that are kept there."""
+    if stage.kind is StageKind.INPUT:
+        return stage
+    arguments = np.flatnonzero(units)
+    groups: tuple[IntArray, ...] = ()
+    if stage.groups:
+        chosen = [stage.groups[k] for k in arguments]
+        arguments = np.unique(np.concatenate([*chosen, np.zeros(0, dtype=np.int64)])).astype(np.int64)
+        groups = tuple(np.searchsorted(arguments, group) for group in chosen)
+    sources = {number: matrix[arguments][:, np.flatnonzero(kept[number])] for number, matrix in stage.sources.items()}
+    sources = {number: matrix for number, matrix in sources.items() if matrix.nnz}
+    names = tuple(name for name, is_kept in zip(stage.units, units, strict=True) if is_kept)
+    return Stage(stage.kind, names, sources, stage.bias[arguments], groups)
 
 
 def _unit_names(node: Node, number: int, count: int) -> tuple[str, ...]:

@@ -36,12 +36,14 @@ class _Panel:
     ----------
     features : tuple of int
     units : tuple of int
+    title : str
     size : float
         How far the output moves by it over the data's range.
     """
 
     features: tuple[int, ...]
     units: tuple[int, ...]
+    title: str
     size: float
 
 
@@ -61,10 +63,18 @@ def draw_all_units(stages: Sequence[Stage], x: FloatArray) -> tuple[str, ...]:
     # A feature of one value is drawn beside it, too.
     scaling = Scaling(low, np.where(high > low, high - low, 1.0))
     features, outputs = stages[0].units, stages[-1].units
-    return tuple(draw_units(parameters, features, name, scaling, k) for k, name in enumerate(outputs))
+    units = stages[1].units if parameters.units else ()
+    return tuple(draw_units(parameters, features, name, scaling, k, units) for k, name in enumerate(outputs))
 
 
-def draw_units(parameters: RawParameters, names: Sequence[str], output: str, scaling: Scaling, number: int = 0) -> str:
+def draw_units(
+    parameters: RawParameters,
+    names: Sequence[str],
+    output: str,
+    scaling: Scaling,
+    number: int = 0,
+    units: Sequence[str] = (),
+) -> str:
     """Draw what units and features contribute to an output over the data's range.
 
     Parameters
@@ -77,7 +87,9 @@ def draw_units(parameters: RawParameters, names: Sequence[str], output: str, sca
     scaling : Scaling
         Holds the data's range.
     number : int
-        Which output of the network. Units that it does not read are left out; the others keep their numbers.
+        Which output of the network. Units that it does not read are left out.
+    units : sequence of str
+        Names of the units; by default they are numbered from 1.
 
     Returns
     -------
@@ -91,7 +103,8 @@ def draw_units(parameters: RawParameters, names: Sequence[str], output: str, sca
         parameters, outputs=parameters.outputs[one], skip=parameters.skip[one], offsets=parameters.offsets[one]
     )
     low, high = scaling.offset, scaling.offset + scaling.width
-    panels = sorted(_panels(parameters, low, high), key=lambda panel: -panel.size)
+    units = units or [f"unit_{k}" for k in range(1, parameters.units + 1)]
+    panels = sorted(_panels(parameters, units, low, high), key=lambda panel: -panel.size)
     drawn = panels[:MOST_PANELS]
     columns = min(COLUMNS, max(len(drawn), 2))
     rows = math.ceil(len(drawn) / columns)
@@ -126,18 +139,20 @@ def _read_by(parameters: RawParameters) -> list[tuple[int, ...]]:
     ]
 
 
-def _panels(parameters: RawParameters, low: FloatArray, high: FloatArray) -> list[_Panel]:
+def _panels(parameters: RawParameters, names: Sequence[str], low: FloatArray, high: FloatArray) -> list[_Panel]:
     read = _read_by(parameters)
     panels = []
     for j in parameters.features:
         units = tuple(k for k, features in enumerate(read) if features == (j,))
         if units or parameters.skip[0, j]:
             _, curves = _curves(parameters, j, units, low, high)
-            panels.append(_Panel((j,), units, float(np.ptp(curves[:, -1]))))
+            parts = [names[units[0]] if len(units) == 1 else f"{len(units)} units"] if units else []
+            parts += ["linear part"] if parameters.skip[0, j] else []
+            panels.append(_Panel((j,), units, " and ".join(parts), float(np.ptp(curves[:, -1]))))
     for k, features in enumerate(read):
         if len(features) == 2:
             corners = _map(parameters, k, features, low, high, 2)
-            panels.append(_Panel(features, (k,), float(np.abs(corners).max())))
+            panels.append(_Panel(features, (k,), names[k], float(np.abs(corners).max())))
     return panels
 
 
@@ -173,17 +188,10 @@ def _draw_curves(
     for curve, unit in zip(curves.T, panel.units, strict=False):
         colour = RAISES if parameters.outputs[0, unit] > 0 else LOWERS
         axes.plot(x, curve, color=colour, linewidth=1.2)
-    axes.set_title(_units_title(panel, parameters), color=INK, fontsize=9)
+    axes.set_title(panel.title, color=INK, fontsize=9)
     axes.set_xlabel(labels[feature], fontsize=9, parse_math=False)
     _small_ticks(axes)
     axes.grid(alpha=0.25)
-
-
-def _units_title(panel: _Panel, parameters: RawParameters) -> str:
-    (feature,) = panel.features
-    units = len(panel.units)
-    parts = [f"unit_{panel.units[0] + 1}" if units == 1 else f"{units} units"] if units else []
-    return " and ".join(parts + (["linear part"] if parameters.skip[0, feature] else []))
 
 
 def _draw_map(
@@ -208,7 +216,7 @@ def _draw_map(
         aspect="auto",
         interpolation="bilinear",
     )
-    axes.set_title(f"unit_{unit + 1}", color=INK, fontsize=9)
+    axes.set_title(panel.title, color=INK, fontsize=9)
     axes.set_xlabel(labels[a], fontsize=9, parse_math=False)
     axes.set_ylabel(labels[b], fontsize=9, parse_math=False)
     _small_ticks(axes)
