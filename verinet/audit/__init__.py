@@ -5,6 +5,7 @@ assurance levels.
 """
 
 from verinet.audit.directions import Direction, Effect, effects_of
+from verinet.audit.drawings import Drawings, draw_all
 from verinet.audit.filters_picture import draw_filters
 from verinet.audit.formulas import filter_formulas, formulas_of, network_formulas
 from verinet.audit.graph_picture import draw_network
@@ -26,13 +27,14 @@ from verinet.audit.records import (
     VerdictRecord,
 )
 from verinet.audit.rules import Rule, Rules, Sample, Target, extract_rules, rules_text
-from verinet.audit.stages import Stage, network_stages
-from verinet.audit.trained import Trained, training_records
-from verinet.audit.units_picture import draw_all_units, draw_units
+from verinet.audit.stages import Stage, network_stages, uses_of_weights
+from verinet.audit.trained import Trained
+from verinet.audit.units_picture import draw_units
 
 __all__ = [
     "BoxRecord",
     "Direction",
+    "Drawings",
     "DualRecord",
     "Effect",
     "FileRecord",
@@ -52,7 +54,7 @@ __all__ = [
     "Trained",
     "TrainingFileRecord",
     "VerdictRecord",
-    "draw_all_units",
+    "draw_all",
     "draw_filters",
     "draw_network",
     "draw_path",
@@ -66,5 +68,5 @@ __all__ = [
     "network_page",
     "network_stages",
     "rules_text",
-    "training_records",
+    "uses_of_weights",
 ]

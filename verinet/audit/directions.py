@@ -10,17 +10,24 @@ import numpy as np
 
 from verinet.audit.conditions import Rows
 from verinet.audit.regions import linear_regions
+from verinet.audit.stages import uses_of_weights
 from verinet.model import Domain, Monotone, Network
-from verinet.numeric import BoolArray, FloatArray
+from verinet.numeric import BoolArray, FloatArray, IntArray
 from verinet.verify import Answer, VerifyOptions, derivative_signs, verify_property
 
 __all__ = ["Direction", "Effect", "effects_of"]
 
-QUERY_SECONDS = 5.0
+QUERY_SECONDS = 3.0
 """Of one question to the verifier."""
+
+SLOPES_SHARE = 0.4
+"""Of the time, for slopes at rows."""
 
 ROWS_FOR_WITNESSES = 500
 """Rows whose linear regions are looked at for slopes of both signs."""
+
+MOST_WORK_FOR_WITNESSES = 10_000_000
+"""Rows times uses of weights: of large networks fewer rows are looked at."""
 
 
 class Direction(Enum):
@@ -55,7 +62,7 @@ PROVED_BY_SLOPES = "the slopes of all pieces (L0)"
 SEEN = "slopes at rows of the data (exact)"
 
 
-def effects_of(network: Network, x: FloatArray, *, seconds: float = 20.0) -> tuple[Effect, ...]:
+def effects_of(network: Network, x: FloatArray, *, seconds: float = 10.0) -> tuple[Effect, ...]:
     """Decide how each input moves each output over the box of some rows.
 
     Parameters
@@ -63,7 +70,7 @@ def effects_of(network: Network, x: FloatArray, *, seconds: float = 20.0) -> tup
     network : Network
     x : ndarray, shape (rows, size_in)
     seconds : float
-        For questions to the verifier, where the enclosed slopes leave a sign open.
+        For slopes at rows, and for questions to the verifier, where the enclosed slopes leave a sign open.
 
     Returns
     -------
@@ -76,42 +83,62 @@ def effects_of(network: Network, x: FloatArray, *, seconds: float = 20.0) -> tup
     the verifier's verdict; "rises and falls" on exact slopes inside two linear regions, or on exact counterexamples.
     What none of these decides is not decided.
     """
-    end = time.monotonic() + seconds
+    begin = time.monotonic()
+    end = begin + seconds
     domain = Domain.from_box(x.min(axis=0).tolist(), x.max(axis=0).tolist())
-    risen, fallen = _seen_slopes(network, x)
+    signs = _enclosed_signs(network, domain, end)
+    moves = x.min(axis=0) < x.max(axis=0)
+    wanted = np.array([(least < 0) & (most > 0) & moves for least, most in signs])
+    risen, fallen = _seen_slopes(network, x, wanted, begin + SLOPES_SHARE * seconds)
     found: list[Effect] = []
     for output in range(network.size_out):
-        found += _of_output(network, domain, output, risen, fallen, end)
+        found += _of_output(network, domain, output, signs[output], risen[output], fallen[output], end)
     return tuple(found)
 
 
-def _seen_slopes(network: Network, x: FloatArray) -> tuple[BoolArray, BoolArray]:
+def _enclosed_signs(network: Network, domain: Domain, end: float) -> list[tuple[IntArray, IntArray]]:
+    """Return the least and the most sign of each output's derivatives; when the time is over, both are open."""
+    unknown = np.ones(network.size_in, dtype=np.int64)
+    return [
+        derivative_signs(network, domain, output) if time.monotonic() < end else (-unknown, unknown)
+        for output in range(network.size_out)
+    ]
+
+
+def _seen_slopes(network: Network, x: FloatArray, wanted: BoolArray, until: float) -> tuple[BoolArray, BoolArray]:
     """Return for outputs and inputs whether an exact slope above zero, and one below zero, is seen.
 
     Only rows strictly inside their region count: there the slope is that of the function, towards either side. A row at
-    the edge of the box still has room towards the other side.
+    the edge of the box still has room towards the other side. Regions are looked at until all that is wanted is seen.
     """
-    chosen = x[:: max(1, len(x) // ROWS_FOR_WITNESSES)]
-    rows = Rows.of(chosen)
-    risen = np.zeros((network.size_out, network.size_in), dtype=bool)
-    fallen = risen.copy()
-    for region in linear_regions(network, rows):
+    risen, fallen = np.zeros_like(wanted), np.zeros_like(wanted)
+    most = min(ROWS_FOR_WITNESSES, MOST_WORK_FOR_WITNESSES // max(uses_of_weights(network), 1))
+    if not wanted.any() or not most:
+        return risen, fallen
+    chosen = x[:: -(-len(x) // most)]
+    for region in linear_regions(network, Rows.of(chosen)):
+        if time.monotonic() > until or not (wanted & ~(risen & fallen)).any():
+            break
         point = [Fraction(float(v)) for v in chosen[region.rows[0]]]
-        inside = all(condition.strict or condition.value(point) > 0 for condition in region.conditions)
-        if not inside:
+        if not all(condition.strict or condition.value(point) > 0 for condition in region.conditions):
             continue
         for i, form in enumerate(region.forms):
             signs = np.array([(c > 0) - (c < 0) for c in form.coefficients])
-            risen[i] |= signs > 0
-            fallen[i] |= signs < 0
-    moves = x.min(axis=0) < x.max(axis=0)
-    return risen & moves, fallen & moves
+            risen[i] |= wanted[i] & (signs > 0)
+            fallen[i] |= wanted[i] & (signs < 0)
+    return risen, fallen
 
 
 def _of_output(
-    network: Network, domain: Domain, output: int, risen: BoolArray, fallen: BoolArray, end: float
+    network: Network,
+    domain: Domain,
+    output: int,
+    signs: tuple[IntArray, IntArray],
+    risen: BoolArray,
+    fallen: BoolArray,
+    end: float,
 ) -> Iterator[Effect]:
-    least, most = derivative_signs(network, domain, output)
+    least, most = signs
     for j in range(network.size_in):
         if domain.lower[j] == domain.upper[j]:
             yield Effect(j, output, Direction.NOT_DECIDED, "one value in all rows")
@@ -121,10 +148,10 @@ def _of_output(
             yield Effect(j, output, Direction.INCREASING, PROVED_BY_SLOPES)
         elif most[j] <= 0:
             yield Effect(j, output, Direction.DECREASING, PROVED_BY_SLOPES)
-        elif risen[output, j] and fallen[output, j]:
+        elif risen[j] and fallen[j]:
             yield Effect(j, output, Direction.BOTH, SEEN)
         else:
-            yield _asked(network, domain, j, output, bool(risen[output, j]), bool(fallen[output, j]), end)
+            yield _asked(network, domain, j, output, bool(risen[j]), bool(fallen[j]), end)
 
 
 def _asked(network: Network, domain: Domain, feature: int, output: int, rises: bool, falls: bool, end: float) -> Effect:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from verinet.audit.stages import Stage, StageKind, network_stages
+from verinet.audit.stages import Stage, StageKind, network_stages, too_large
 from verinet.audit.trained import Trained
 from verinet.model import Network
 from verinet.numeric import FloatArray
@@ -17,7 +17,7 @@ __all__ = ["affine_text", "filter_formulas", "formulas_of", "network_formulas"]
 def formulas_of(
     network: Network, features: Sequence[str], outputs: Sequence[str], trained: Trained | None = None
 ) -> str:
-    """Write a network as formulas: of trained filters one line a filter, otherwise one a unit.
+    """Write a network as formulas: of trained filters one line a filter, otherwise one a unit, or why there are none.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def formulas_of(
     """
     if isinstance(trained, TrainedOutputs) and isinstance(trained.parameters, FilterParameters):
         return filter_formulas(trained.parameters, features, outputs)
-    return network_formulas(network_stages(network, features, outputs))
+    return too_large(network) or network_formulas(network_stages(network, features, outputs))
 
 
 def network_formulas(stages: Sequence[Stage]) -> str:

@@ -27,7 +27,7 @@ LABEL_CLEAR = 1.0
 
 COLUMN, MARGIN, LABEL_ROOM, CHARACTER = 260, 40, 30, 7.2
 LONGEST_NAME = 34
-ROOMY_ROW, TIGHT_ROW = 64, 26
+ROOMY_ROW, TIGHT_ROW = 64, 31
 RADIUS = 8
 
 Place = tuple[int, int]
@@ -43,6 +43,10 @@ class _Line:
     weight: float | None
     plain: bool = False
 
+    @property
+    def stages(self) -> tuple[int, int]:
+        return self.tail[0], self.head[0]
+
 
 def draw_network(stages: Sequence[Stage]) -> str:
     """Draw a network.
@@ -55,8 +59,8 @@ def draw_network(stages: Sequence[Stage]) -> str:
     Returns
     -------
     str
-        An SVG document. Blue weights raise what they lead to, red ones lower it; wider is heavier. What a maximum
-        chooses from is grey. Large stages are boxes.
+        An SVG document. Blue weights raise what they lead to, red ones lower it; wider is heavier, between the same two
+        stages. What a maximum chooses from is grey. Large stages are boxes.
     """
     boxes = _boxes(stages)
     lines = [line for number in range(1, len(stages)) for line in _lines(stages, number, boxes)]
@@ -146,12 +150,15 @@ def _short(name: str) -> str:
 def _drawn_lines(lines: Sequence[_Line], spots: dict[Place, tuple[float, float]]) -> list[str]:
     """Draw the heaviest lines, heavy ones last and so on top, then their labels."""
     by_weight = sorted(lines, key=lambda line: abs(line.weight or 0.0))[-MOST_LINES:]
-    heaviest = max((abs(line.weight or 0.0) for line in lines), default=0.0) or 1.0
+    # Weights between different stages have different units of measurement: each kind has a scale of its own.
+    heaviest: dict[tuple[int, int], float] = {}
+    for line in lines:
+        heaviest[line.stages] = max(heaviest.get(line.stages, 0.0), abs(line.weight or 0.0))
     crowd = 0.7 if len(lines) <= MOST_LABELS else 0.45 if len(lines) <= 150 else 0.3
     parts = []
     for line in by_weight:
         (x1, y1), (x2, y2) = spots[line.tail], spots[line.head]
-        size = abs(line.weight or 0.0) / heaviest
+        size = abs(line.weight or 0.0) / (heaviest[line.stages] or 1.0)
         parts.append(
             f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{_colour(line)}" '
             f'stroke-width="{1.0 + 2.5 * size:.2f}" stroke-opacity="{crowd + (1 - crowd) * 0.8 * size:.2f}"/>'

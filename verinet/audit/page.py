@@ -1,29 +1,32 @@
 """One page about a network: what it is, formulas, effects, rules and pictures, in one file that needs nothing else."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from verinet.audit.directions import Direction, effects_of
-from verinet.audit.filters_picture import draw_filters
+from verinet.audit.directions import Direction, Effect, effects_of
+from verinet.audit.drawings import Drawings, draw_all
+from verinet.audit.effects_picture import draw_effects
 from verinet.audit.formulas import formulas_of
-from verinet.audit.graph_picture import draw_network
 from verinet.audit.names import counted, printable
-from verinet.audit.progress_picture import draw_progress
 from verinet.audit.reach import reached_inputs
 from verinet.audit.rules import Rule, Rules, Sample, rule_summary
-from verinet.audit.stages import Stage, network_stages
+from verinet.audit.stages import Stage, network_stages, too_large
 from verinet.audit.trained import Trained, reached, training_records
-from verinet.audit.units_picture import draw_all_units
 from verinet.audit.weights_picture import Picture, draw_convolutions, draw_weights
 from verinet.model import Network
-from verinet.train import FilterParameters, TrainedOutputs, TrainingRecord
+from verinet.train import TrainingRecord
 
 __all__ = ["network_page"]
 
 NO_DATA = "Effects are decided over the range of data; none were given."
+NOTHING_READ = "The network reads no feature: its output is constant."
+NO_RULES = "Rules are the linear regions that data fall in; no data were given. See verinet rules."
+TOO_MANY_RULES = "Rules of so large a network over so many rows may take minutes; see verinet rules."
 TEMPLATE = "page.html.jinja"
 MOST_FORMULAS, MOST_RULES, MOST_CONDITIONS, MOST_NAMES = 60, 20, 12, 60
+MOST_EFFECTS, MOST_UNIT_PICTURES, LONGEST_FORMULA = 60, 10, 2000
 
 STYLES = {
     Direction.INCREASING: "raises",
@@ -58,6 +61,7 @@ def network_page(
     sample: Sample | None = None,
     rules: Rules | None = None,
     trained: Trained | None = None,
+    drawings: Drawings | None = None,
 ) -> str:
     """Write the page of a network.
 
@@ -73,24 +77,25 @@ def network_page(
         The rules that the data fall under.
     trained : TrainedOutputs, LayeredResult or None
         What the network comes from.
+    drawings : Drawings or None
+        Pictures that are drawn already.
 
     Returns
     -------
     str
-        An HTML document with all pictures in it; it runs no script and loads nothing.
-
-    Raises
-    ------
-    InputError
-        If the network is too large to be read this way.
+        An HTML document with all pictures in it; it runs no script and loads nothing. Of a network that is too large to
+        be read unit by unit it has a few sections only, and says so.
     """
     # Imported here: a verdict needs no pages.
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
     features, outputs = [printable(n) for n in features], [printable(n) for n in outputs]
-    stages = network_stages(network, features, outputs)
+    complaint = too_large(network)
+    stages = () if complaint else network_stages(network, features, outputs)
     formulas = formulas_of(network, features, outputs, trained).split("\n")
+    drawings = drawings or draw_all(network, features, outputs, None if sample is None else sample.x, trained)
+    effects = () if sample is None or complaint else _effects(network, sample)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
     template = environment.from_string(files("verinet.audit").joinpath(TEMPLATE).read_text(encoding="utf-8"))
 
@@ -101,45 +106,64 @@ def network_page(
     return template.render(
         title=printable(title),
         size=_size(network, stages),
-        facts=_facts(network, stages),
+        facts=_facts(network, stages, features),
         goals=() if trained is None else reached(trained, outputs),
         training=() if trained is None else _training_facts(trained, outputs),
-        graph=inline(draw_network(stages)),
-        formulas=formulas[:MOST_FORMULAS],
-        formulas_left=max(0, len(formulas) - MOST_FORMULAS),
-        effects=() if sample is None else _effects(network, stages, sample),
-        effects_missing=NO_DATA if sample is None else "The network reads no feature: its output is constant.",
+        graph=drawings.network and inline(drawings.network),
+        complaint=complaint,
+        formulas=_shown_formulas(formulas),
+        effects=[_effect_row(e, features, outputs) for e in effects] if len(effects) <= MOST_EFFECTS else (),
+        effects_counted=_counted_effects(effects) if len(effects) > MOST_EFFECTS else (),
+        effects_map=inline(draw_effects(network, effects, features, outputs)) if len(effects) > MOST_EFFECTS else "",
+        effects_missing=complaint or (NO_DATA if sample is None else NOTHING_READ),
         many_outputs=len(outputs) > 1,
         rules=() if rules is None else tuple(_rule_text(rule, rules.sample) for rule in rules.rules[:MOST_RULES]),
         rules_note="" if rules is None else _rules_note(rules),
         rules_left="" if rules is None else _rules_left(rules),
-        rules_missing="Rules are the linear regions that data fall in; see verinet rules.",
-        filters=[inline(svg) for svg in _filters(trained, outputs)],
-        units=[inline(svg) for svg in _units(stages, sample)],
+        rules_missing=NO_RULES if sample is None else TOO_MANY_RULES,
+        filters=[inline(svg) for svg in drawings.filters],
+        units=[inline(svg) for svg in drawings.units[:MOST_UNIT_PICTURES]],
+        units_left=max(0, len(drawings.units) - MOST_UNIT_PICTURES),
         weights=[
             {"caption": p.caption, "svg": inline(p.svg) if p.svg else ""} for p in _weight_pictures(network, stages)
         ],
-        progress=[inline(draw_progress(r)) for r in (() if trained is None else training_records(trained))],
+        progress=[inline(svg) for svg in drawings.progress],
     )
 
 
 def _size(network: Network, stages: Sequence[Stage]) -> str:
-    hidden = ", ".join(str(len(stage.units)) for stage in stages[1:-1]) or "none"
+    sizes = [len(stage.units) for stage in stages[1:-1]]
+    hidden = f" Hidden units that lead to an output, stage by stage: {', '.join(map(str, sizes))}." if sizes else ""
     return (
-        f"A piecewise-linear network of {network.size_in} inputs, {network.size_out} "
-        f"{'output' if network.size_out == 1 else 'outputs'} and hidden units in stages of: {hidden}."
+        f"A piecewise-linear network of {counted(network.size_in, 'input')}, {counted(network.size_out, 'output')} and "
+        f"{counted(network.neurons, 'hidden unit')}.{hidden}"
     )
 
 
-def _facts(network: Network, stages: Sequence[Stage]) -> list[tuple[str, str]]:
+def _shown_formulas(lines: Sequence[str]) -> list[str]:
+    """Cut what is too long to be read: of many formulas the first and the last, of long ones the beginning."""
+    left_out = len(lines) - MOST_FORMULAS
+    half = MOST_FORMULAS // 2
+    if left_out > 0:
+        lines = [*lines[:half], f"... {counted(left_out, 'formula')} ...", *lines[-half:]]
+    return [
+        line if len(line) <= LONGEST_FORMULA else f"{line[:LONGEST_FORMULA].rsplit(' ', 1)[0]} ... and more terms"
+        for line in lines
+    ]
+
+
+def _facts(network: Network, stages: Sequence[Stage], features: Sequence[str]) -> list[tuple[str, str]]:
     read = reached_inputs(network)
-    names = [stages[0].units[j] for j in sorted(read)]
-    left_out = [name for j, name in enumerate(stages[0].units) if j not in read]
+    names = [features[j] for j in read]
+    left_out = [name for j, name in enumerate(features) if j not in read]
     nonzeros = sum(int(matrix.nnz) for stage in stages for matrix in stage.sources.values())
     return [
-        ("features read", f"{len(names)} of {len(stages[0].units)}: {_listed(names)}"),
+        ("features read", f"{len(names)} of {len(features)}: {_listed(names)}"),
         ("features not read", _listed(left_out)),
-        ("weights that are not zero", f"{nonzeros}, those of the outputs included; counted once a use"),
+        *(
+            [("weights that are not zero", f"{nonzeros}, those of the outputs included; counted once a use")]
+            * bool(stages)
+        ),
     ]
 
 
@@ -151,42 +175,36 @@ def _listed(names: Sequence[str]) -> str:
 def _training_facts(trained: Trained, outputs: Sequence[str]) -> list[tuple[str, str]]:
     """List how each training went, under the names of the outputs where there are several."""
     records = training_records(trained)
-    facts = []
-    for output, record in zip(outputs if len(records) > 1 else [""], records, strict=True):
-        facts += [(", ".join(filter(None, (name, output))), text) for name, text in _record_facts(record)]
-    return facts
+    names = [f", {output}" for output in outputs] if len(records) > 1 else [""]
+    return [(what + name, text) for name, r in zip(names, records, strict=True) for what, text in _record_facts(r)]
 
 
 def _record_facts(record: TrainingRecord) -> list[tuple[str, str]]:
-    size = f"{record.units} units, {record.nonzeros} non-zero weights, {record.samples} distinct rows"
+    size = f"{counted(record.units, 'unit')}, {counted(record.nonzeros, 'non-zero weight')}"
     kept = () if record.universal is None else record.universal.kept
     return [
-        ("trained by", f"{record.method.value}, {record.solver}, {record.seconds:.1f} s"),
-        ("as the training counts", size),
+        ("trained", f"{size}; {counted(record.samples, 'distinct row')}, {record.seconds:.1f} s, {record.solver}"),
         *(("holds everywhere", f"{k.name}: {k.verdict}, {k.engine}") for k in kept),
         *(("note", note) for note in record.notes),
     ]
 
 
-def _effects(network: Network, stages: Sequence[Stage], sample: Sample) -> tuple[_EffectRow, ...]:
+def _effects(network: Network, sample: Sample) -> tuple[Effect, ...]:
+    """Decide the effects of the features that an output reads."""
     read = {(i, j) for i in range(network.size_out) for j in reached_inputs(network, i)}
-    names, outputs = stages[0].units, stages[-1].units
-    return tuple(
-        _EffectRow(names[e.feature], outputs[e.output], e.direction.value, e.basis, STYLES[e.direction])
-        for e in effects_of(network, sample.x)
-        if (e.output, e.feature) in read
+    return tuple(e for e in effects_of(network, sample.x) if (e.output, e.feature) in read)
+
+
+def _effect_row(effect: Effect, features: Sequence[str], outputs: Sequence[str]) -> _EffectRow:
+    direction = effect.direction
+    return _EffectRow(
+        features[effect.feature], outputs[effect.output], direction.value, effect.basis, STYLES[direction]
     )
 
 
-def _filters(trained: Trained | None, outputs: Sequence[str]) -> tuple[str, ...]:
-    """Draw trained filters with the outputs that they move."""
-    if isinstance(trained, TrainedOutputs) and isinstance(trained.parameters, FilterParameters):
-        return (draw_filters(trained.parameters, outputs),)
-    return ()
-
-
-def _units(stages: Sequence[Stage], sample: Sample | None) -> tuple[str, ...]:
-    return () if sample is None else draw_all_units(stages, sample.x)
+def _counted_effects(effects: Sequence[Effect]) -> list[tuple[str, str, int]]:
+    """Count what is known, by who says so."""
+    return [(*key, count) for key, count in Counter((e.direction.value, e.basis) for e in effects).most_common()]
 
 
 def _weight_pictures(network: Network, stages: Sequence[Stage]) -> tuple[Picture, ...]:

@@ -132,7 +132,7 @@ def _sum(a: ExactVector, b: ExactVector) -> ExactVector:
     return ExactVector(a.scaled_to(common) + b.scaled_to(common), common)
 
 
-def linear_regions(network: Network, rows: Rows) -> tuple[LinearRegion, ...]:
+def linear_regions(network: Network, rows: Rows) -> Iterator[LinearRegion]:
     """Find the linear regions that rows fall in.
 
     Parameters
@@ -140,9 +140,9 @@ def linear_regions(network: Network, rows: Rows) -> tuple[LinearRegion, ...]:
     network : Network
     rows : Rows
 
-    Returns
-    -------
-    tuple of LinearRegion
+    Yields
+    ------
+    LinearRegion
         Most rows first, then in the order of their first rows; each row lies in one of them.
 
     Notes
@@ -159,7 +159,8 @@ def linear_regions(network: Network, rows: Rows) -> tuple[LinearRegion, ...]:
     _, first, inverse = np.unique(table, axis=0, return_index=True, return_inverse=True)
     members = [np.flatnonzero(inverse.ravel() == k) for k in range(len(first))]
     order = sorted(range(len(first)), key=lambda k: (-len(members[k]), first[k]))
-    return tuple(_region(network, [part[first[k]] for part in algebra.found], needed, members[k]) for k in order)
+    for k in order:
+        yield _region(network, [part[first[k]] for part in algebra.found], needed, members[k])
 
 
 def _region(

@@ -20,7 +20,7 @@ FORMULA_TOLERANCE = Fraction(1, 1000)
 """How far a written formula may be off at a row of its rule, as a share of the outputs' spread over the data."""
 
 MOST_PROGRAMMES = 1500
-"""Linear programmes for testing conditions against each other; the largest rules come first."""
+"""Linear programmes for testing conditions against each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +112,15 @@ class Rules:
     deviation: float
 
 
-def extract_rules(network: Network, sample: Sample) -> Rules:
+def extract_rules(network: Network, sample: Sample, *, programmes: int = MOST_PROGRAMMES) -> Rules:
     """Turn a network into the rules that rows of data fall under.
 
     Parameters
     ----------
     network : Network
     sample : Sample
+    programmes : int
+        Linear programmes for testing conditions against each other; the largest rules come first.
 
     Returns
     -------
@@ -141,15 +143,14 @@ def extract_rules(network: Network, sample: Sample) -> Rules:
         raise DataError(f"a target needs a network with one output, found {network.size_out}; leave the target out")
     rows = Rows.of(sample.x)
     simplifier = Simplifier(rows)
-    regions = linear_regions(network, rows)
-    outputs = [(region, _values(region.forms, rows, region.rows)) for region in regions]
+    outputs = [(region, _values(region.forms, rows, region.rows)) for region in linear_regions(network, rows)]
     flat = [value for _, values in outputs for column in values for value in column]
     tolerance = FORMULA_TOLERANCE * (max(flat) - min(flat) or abs(flat[0]))
     keep_sign = sample.target is not None and bool(sample.target.classes)
     written: dict[Condition, DecimalCondition] = {}
     rules, deviation = [], Fraction(0)
     for region, values in outputs:
-        thorough = simplifier.programmes < MOST_PROGRAMMES
+        thorough = simplifier.programmes < programmes
         conditions = simplifier.simplify(region.conditions, thorough=thorough)
         for condition in conditions:
             if condition not in written:

@@ -15,7 +15,7 @@ from verinet.errors import InputError
 from verinet.model import Affine, Input, Maximum, Network, Node, Relu
 from verinet.numeric import BoolArray, FloatArray, IntArray
 
-__all__ = ["Stage", "StageKind", "network_stages", "reads"]
+__all__ = ["Stage", "StageKind", "network_stages", "reads", "too_large", "uses_of_weights"]
 
 MOST_WEIGHTS = 2_000_000
 """Of one affine operation that may be put together with others."""
@@ -94,7 +94,8 @@ def network_stages(network: Network, features: Sequence[str], outputs: Sequence[
     InputError
         If the network is too large to be read this way.
     """
-    _check_size(network)
+    if complaint := too_large(network):
+        raise InputError(complaint)
     hidden = [node.name for node in network.nodes if isinstance(node.op, Relu | Maximum)]
     stages = [Stage(StageKind.INPUT, tuple(features), {}, np.zeros(len(features)))]
     forms: dict[str, _Form] = {}
@@ -117,15 +118,24 @@ def network_stages(network: Network, features: Sequence[str], outputs: Sequence[
     return _pruned((*stages, _outputs([forms[name] for name in network.outputs], outputs)))
 
 
-def _check_size(network: Network) -> None:
+def uses_of_weights(network: Network) -> int:
+    """Return how many multiplications an evaluation takes, at most."""
+    return sum(_uses(node.op) for node in network.nodes if isinstance(node.op, Affine))
+
+
+def too_large(network: Network) -> str:
+    """Return in a sentence why a network is too large to be read unit by unit; empty if it is not."""
     for node in network.nodes:
-        if isinstance(node.op, Affine):
-            weights = sum(m.size_out * m.longest_row for m in node.op.maps)
-            if weights > MOST_WEIGHTS:
-                raise InputError(
-                    f"a page shows networks whose operations have at most {MOST_WEIGHTS} weights each, found "
-                    f"{weights} in {node.name!r}; draw a smaller network"
-                )
+        if isinstance(node.op, Affine) and _uses(node.op) > MOST_WEIGHTS:
+            return (
+                f"a network can be read unit by unit where its operations use at most {MOST_WEIGHTS} weights each, "
+                f"found {_uses(node.op)} in {node.name!r}; take a smaller network"
+            )
+    return ""
+
+
+def _uses(op: Affine) -> int:
+    return sum(m.size_out * m.longest_row for m in op.maps)
 
 
 def _affine(op: Affine, arguments: Sequence[_Form]) -> _Form:

@@ -1,5 +1,6 @@
 """What trainings of all kinds have to say for themselves, in one form for pages."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -37,6 +38,11 @@ class Reached:
     basis: str
     state: str
 
+    @property
+    def bound_text(self) -> str:
+        """The bound in six digits."""
+        return f"{self.bound:.6g}" if math.isfinite(self.bound) else "none"
+
 
 def training_records(trained: Trained) -> tuple[TrainingRecord, ...]:
     """Return the record of each training that a network comes from."""
@@ -72,4 +78,10 @@ def _of_record(goal: str, record: TrainingRecord) -> Reached:
 
 
 def _state(trained: TrainingRecord | TrainedOutputs) -> str:
-    return "proven optimal" if trained.status.value == "optimal" else f"gap {trained.gap:.2%}"
+    return (
+        "proven optimal"
+        if trained.status.value == "optimal"
+        else f"gap {trained.gap:.2%}"
+        if math.isfinite(trained.gap)
+        else "no bound"
+    )

@@ -17,8 +17,8 @@ __all__ = ["Picture", "draw_convolutions", "draw_weights"]
 
 MOST_CELLS = 20_000
 MOST_WIDTH, LARGEST_CELL, SMALLEST_CELL = 780.0, 16.0, 1.5
-SMALLEST_LABELLED = 9.0
-"""Cells this large have room for a label of their row and column."""
+SMALLEST_WITH_ROWS, SMALLEST_WITH_COLUMNS = 10.0, 14.0
+"""Cells this large have room for a label of their row; and of their column, whose labels are slanted."""
 
 MOST_FILTERS = 64
 LONGEST_NAME, CHARACTER = 24, 5.6
@@ -88,11 +88,11 @@ def _colour(value: float, largest: float) -> tuple[str, float]:
 
 def _matrix(weights: FloatArray, rows: Sequence[str], columns: Sequence[str]) -> str:
     cell = min(LARGEST_CELL, max(SMALLEST_CELL, MOST_WIDTH / max(len(columns), 1)))
-    labelled = cell >= SMALLEST_LABELLED
-    left = 14 + CHARACTER * max(len(shortened(n, LONGEST_NAME)) for n in rows) if labelled else 4.0
-    top = 14 + 0.72 * CHARACTER * max(len(shortened(n, LONGEST_NAME)) for n in columns) if labelled and columns else 4.0
+    left = 14 + CHARACTER * _longest(rows) if cell >= SMALLEST_WITH_ROWS else 4.0
+    names_columns = cell >= SMALLEST_WITH_COLUMNS and bool(columns)
+    top = 14 + 0.72 * CHARACTER * _longest(columns) if names_columns else 4.0
     # Slanted labels of the last columns reach beyond the matrix.
-    width, height = left + cell * len(columns) + (top if labelled else 4.0), top + cell * len(rows) + 4
+    width, height = left + cell * len(columns) + top, top + cell * len(rows) + 4
     largest = float(np.abs(weights).max(initial=0.0)) or 1.0
     parts = [_opening(width, height)]
     for i, j in zip(*np.nonzero(weights), strict=True):
@@ -103,14 +103,19 @@ def _matrix(weights: FloatArray, rows: Sequence[str], columns: Sequence[str]) ->
         f'<rect x="{left:.1f}" y="{top:.1f}" width="{cell * len(columns):.1f}" height="{cell * len(rows):.1f}" '
         f'fill="none" stroke="{QUIET}" stroke-width="0.8"/>'
     )
-    if labelled:
+    if cell >= SMALLEST_WITH_ROWS:
         for i, name in enumerate(rows):
             y = top + (i + 0.5) * cell + 3.5
             parts.append(_text(left - 5, y, name, 'text-anchor="end"'))
+    if names_columns:
         for j, name in enumerate(columns):
             x, y = left + (j + 0.6) * cell, top - 5
             parts.append(_text(x, y, name, f'transform="rotate(-45 {x:.1f} {y:.1f})"'))
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _longest(names: Sequence[str]) -> int:
+    return max(len(shortened(name, LONGEST_NAME)) for name in names)
 
 
 def _opening(width: float, height: float) -> str:

@@ -6,29 +6,29 @@ from pathlib import Path
 import numpy as np
 
 from verinet.audit import (
+    Drawings,
     Rules,
     Sample,
     Target,
     Trained,
-    draw_all_units,
-    draw_filters,
-    draw_network,
-    draw_progress,
+    draw_all,
     extract_rules,
     formulas_of,
     network_page,
-    network_stages,
     rules_text,
-    training_records,
+    uses_of_weights,
 )
 from verinet.io import write_atomically
 from verinet.model import Network
-from verinet.train import FilterParameters, TrainedOutputs, TrainingData
+from verinet.train import TrainingData
 
 __all__ = ["quick_rules", "sample_of", "write_readable"]
 
-MOST_WORK_FOR_RULES = 10_000_000
-"""Rows times inputs times neurons, beyond which rules may take minutes: ``verinet rules`` writes them when asked."""
+MOST_WORK_FOR_RULES = 50_000_000
+"""Rows times inputs times uses of weights, beyond which rules may take minutes: ``verinet rules`` writes them."""
+
+QUICK_PROGRAMMES = 300
+"""Linear programmes for simplifying rules; ``verinet rules`` takes more."""
 
 MOST_NAMES = 3
 """Outputs that a title names."""
@@ -52,8 +52,9 @@ def sample_of(data: TrainingData, outputs: tuple[str, ...], classes: tuple[str, 
 
 def quick_rules(network: Network, sample: Sample) -> Rules | None:
     """Return the rules that rows fall under; None where that may take minutes."""
-    is_small = sample.x.size * max(network.neurons, 1) <= MOST_WORK_FOR_RULES
-    return extract_rules(network, sample) if is_small else None
+    rows, features = sample.x.shape
+    is_small = rows * (features + 1) * max(uses_of_weights(network), 1) <= MOST_WORK_FOR_RULES
+    return extract_rules(network, sample, programmes=QUICK_PROGRAMMES) if is_small else None
 
 
 def write_readable(folder: Path, trained: Trained, sample: Sample) -> None:
@@ -67,8 +68,9 @@ def write_readable(folder: Path, trained: Trained, sample: Sample) -> None:
         The rows of the training.
     """
     network, names, outputs = trained.network, sample.features, sample.outputs
+    drawings = draw_all(network, names, outputs, sample.x, trained)
     write_atomically(folder / "network.txt", formulas_of(network, names, outputs, trained) + "\n")
-    for name, text in _pictures(trained, sample).items():
+    for name, text in _files(drawings).items():
         write_atomically(folder / f"{name}.svg", text)
     rules = quick_rules(network, sample)
     if rules is None:
@@ -76,7 +78,9 @@ def write_readable(folder: Path, trained: Trained, sample: Sample) -> None:
         (folder / "rules.txt").unlink(missing_ok=True)
     else:
         write_atomically(folder / "rules.txt", rules_text(rules) + "\n")
-    page = network_page(network, names, outputs, title=_title(outputs), sample=sample, rules=rules, trained=trained)
+    page = network_page(
+        network, names, outputs, title=_title(outputs), sample=sample, rules=rules, trained=trained, drawings=drawings
+    )
     write_atomically(folder / "network.html", page)
 
 
@@ -85,14 +89,12 @@ def _title(outputs: tuple[str, ...]) -> str:
     return f"{', '.join(outputs[:MOST_NAMES])}{more}: a trained network"
 
 
-def _pictures(trained: Trained, sample: Sample) -> dict[str, str]:
-    """Draw the network, its filters, and for each output its progress and what its units contribute."""
-    stages = network_stages(trained.network, sample.features, sample.outputs)
-    found = {"network": draw_network(stages)}
-    if isinstance(trained, TrainedOutputs) and isinstance(trained.parameters, FilterParameters):
-        found["filters"] = draw_filters(trained.parameters, sample.outputs)
-    found |= _numbered("progress", [draw_progress(record) for record in training_records(trained)])
-    return found | _numbered("units", draw_all_units(stages, sample.x))
+def _files(drawings: Drawings) -> dict[str, str]:
+    """Name the pictures that stand alone."""
+    found = {"network": drawings.network} if drawings.network else {}
+    found |= _numbered("filters", drawings.filters)
+    found |= _numbered("units", drawings.units)
+    return found | _numbered("progress", drawings.progress)
 
 
 def _numbered(name: str, pictures: Sequence[str]) -> dict[str, str]:
