@@ -173,7 +173,8 @@ def _asked(network: Network, domain: Domain, feature: int, output: int, rises: b
         elif verdict.answer is Answer.VERIFIED and verdict.level is not None:
             verified[increasing] = f"the verifier ({verdict.level.value})"
         else:
-            reasons.append(verdict.reason)
+            # What was left of the domain, in brackets, is for whoever asked for a verdict.
+            reasons.append(verdict.reason.split(" (")[0])
     return _concluded(feature, output, refuted, verified, reasons)
 
 

@@ -70,8 +70,8 @@ def _grid(network: Network) -> tuple[int, int]:
     shape = [size for size in network.by_name[network.inputs[0]].shape if size > 1]
     if len(network.inputs) == 1 and len(shape) > 1:
         return network.size_in // shape[-1], shape[-1]
-    columns = min(network.size_in, MOST_WIDTH // CELL)
-    return -(-network.size_in // columns), columns
+    rows = -(-network.size_in // (MOST_WIDTH // CELL))
+    return rows, -(-network.size_in // rows)
 
 
 def _opening(width: float, height: float) -> str:

@@ -51,25 +51,24 @@ def draw_weights(stages: Sequence[Stage]) -> tuple[Picture, ...]:
     -------
     tuple of Picture
         A row a unit, a column what it reads; blue raises, red lowers, stronger is heavier, white is zero. Of a maximum
-        the rows are its arguments.
+        all that it may choose is blue.
     """
     read = sorted(reads(stages))
     pictures = []
     for number, stage in enumerate(stages[1:], start=1):
-        for source, matrix in stage.sources.items():
+        for source, matrix in stage.unit_sources.items():
             columns = read if source == 0 else range(len(stages[source].units))
-            units = stage.units if not stage.groups else tuple(f"argument {i + 1}" for i in range(matrix.shape[0]))
             names = [printable(stages[source].units[j]) for j in columns]
             size = matrix.shape[0] * len(names)
             caption = (
-                f"{_stage_name(stages, source)} to {_stage_name(stages, number)}: {matrix.nnz} of {size} weights are "
-                "not zero"
+                f"{_stage_name(stages, source)} to {_stage_name(stages, number)}: {matrix.nnz} of {size} "
+                f"{'may be chosen' if stage.groups else 'weights are not zero'}"
             )
             if size > MOST_CELLS:
                 pictures.append(Picture(f"{caption} (too many to draw)", ""))
             else:
                 dense = np.asarray(matrix[:, list(columns)].toarray())
-                pictures.append(Picture(caption, _matrix(dense, [printable(u) for u in units], names)))
+                pictures.append(Picture(caption, _matrix(dense, [printable(u) for u in stage.units], names)))
     return tuple(pictures)
 
 
