@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.strategies import networks, random_network
 from verinet.audit import (
     Direction,
+    Drawings,
     Sample,
     draw_network,
     effects_of,
@@ -184,10 +185,67 @@ def test_a_constant_network_has_a_page():
     assert "none were given" in without.text
 
 
-def test_a_network_too_large_for_a_page_is_refused():
-    network = dense_network([np.zeros((1500, 1500))], [np.zeros(1500)])
+def test_a_network_too_large_to_be_read_has_a_page_that_says_so():
+    network = dense_network([np.ones((1500, 1500)), np.ones((1, 1500))], [np.zeros(1500), np.zeros(1)])
     with pytest.raises(InputError, match="weights each, found 2250000 in 'affine_1'"):
         network_stages(network, *named(network))
+    x = np.zeros((2, 1500))
+    sample = Sample(x, tuple(named(network)[0]), ("y0",))
+    page = Tags(network_page(network, *named(network), title="net", sample=sample))
+    assert page.text.count("found 2250000 in 'affine_1'; take a smaller network") == 3
+    assert "may take minutes" in page.text
+    assert not [tag for tag, _ in page.tags if tag == "svg"]
+
+
+def test_units_that_lead_to_no_output_are_left_out_and_the_others_keep_their_names():
+    outputs = np.array([[0.0, 1.0, -2.0]])
+    network = dense_network([np.eye(3), outputs], [np.arange(3.0), np.zeros(1)])
+    stages = network_stages(network, *named(network))
+    assert network_formulas(stages).split("\n") == [
+        "unit_2 = max(0, 1 * x1 + 1)",
+        "unit_3 = max(0, 1 * x2 + 2)",
+        "y0 = unit_2 - 2 * unit_3",
+    ]
+    seen = Tags(page_of(network, np.random.default_rng(0).normal(size=(9, 3)))).text
+    assert "3 hidden units. Hidden units that lead to an output, stage by stage: 2." in seen
+    # In the graph twice (with a title), above its curve, in the formulas twice and beside the matrix.
+    assert "unit_1" not in seen
+    assert "unit_2" in seen.split("What each unit contributes")[1].split("Weights that")[0]
+
+
+def test_several_outputs_have_effects_and_contributions_of_their_own():
+    """One output reads the first unit alone, the other the second alone; units keep their names."""
+    network = dense_network([np.array([[1.0, 0], [0, -2.0]]), np.eye(2)], [np.ones(2), np.array([0.5, -1])])
+    seen = Tags(page_of(network, np.random.default_rng(0).normal(size=(9, 2)), outputs=["left", "right"])).text
+    effects = seen.split("Effects of")[1].split("Rules")[0]
+    found = re.findall(r"(x\d)(left|right)never (falls|rises)", effects)
+    assert found == [("x0", "left", "falls"), ("x1", "right", "rises")]
+    units = seen.split("What each unit contributes")[1].split("Weights that")[0]
+    left, right = units.split("right = ")
+    assert "left = 0.5" in left
+    assert "unit_1" in left
+    assert "unit_2" not in left
+    assert "unit_2" in right
+    assert "unit_1" not in right
+
+
+def test_effects_of_many_features_are_maps():
+    network = dense_network([np.array([[1.0] * 40 + [-1.0] * 40])], [np.zeros(1)])
+    sample = Sample(np.random.default_rng(0).normal(size=(3, 80)), tuple(named(network)[0]), ("y0",))
+    seen = Tags(network_page(network, *named(network), title="net", sample=sample, drawings=Drawings("")))
+    assert re.search(r"never falls\s*the slopes of all pieces \(L0\)\s*40", seen.text)
+    assert re.search(r"never rises\s*the slopes of all pieces \(L0\)\s*40", seen.text)
+    assert seen.text.count("x79: never rises, the slopes") == 1
+
+
+def test_long_formulas_are_cut_and_said_to_be():
+    rng = np.random.default_rng(0)
+    network = dense_network([rng.normal(size=(100, 100)), rng.normal(size=(1, 100))], [np.zeros(100), np.zeros(1)])
+    page = network_page(network, *named(network), title="net")
+    assert "... 41 more ..." in page
+    assert "... and more" in page
+    assert "<details><summary>101 formulas" in page
+    assert max(map(len, re.findall(r"<span>(.*?)</span>", page))) < 1100
 
 
 # ---------------------------------------------------------------------------------------------------------- effects

@@ -172,3 +172,11 @@ def test_a_network_without_units_has_one_rule():
         ("output",),
     )
     assert "IF   always\n  THEN y0 = 2.5" in rules_text(check_rules(network, np.array([[0.0, 1.0], [2.0, 3.0]])))
+
+
+def test_units_that_lead_to_no_output_part_no_regions():
+    network = dense_network([np.eye(2), np.array([[1.0, 0.0]])], [np.zeros(2), np.zeros(1)])
+    x = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
+    rules = extract_rules(network, sample_of(network, x)).rules
+    assert [rule.rows.tolist() for rule in rules] == [[0, 1], [2, 3]]
+    assert all(condition.features == (0,) for rule in rules for condition in rule.conditions)

@@ -240,6 +240,10 @@ def test_several_classes_are_outputs_of_one_network(tmp_path: Path, capsys, shap
     assert ("filters.svg" in written) == bool(shape)
     assert {"progress-1.svg", "progress-3.svg", "network.txt"} <= written
     assert ("units-2.svg" in written) == (not shape)
+    page = (out / "network.html").read_text()
+    assert "objective, all outputs" in page
+    assert ("What each filter looks for" in page) == bool(shape)
+    assert ("What each unit contributes" in page) == (not shape)
 
 
 def test_training_by_counterexamples_says_what_holds_and_what_it_costs(tmp_path: Path, capsys) -> None:
@@ -277,7 +281,7 @@ condition = [{ points = [{ a = 6, b = 0 }], high = 1.05 }]
 def test_rules_that_take_minutes_are_left_to_their_command(tmp_path: Path, monkeypatch) -> None:
     from verinet.cli import readable
 
-    monkeypatch.setattr(readable, "MOST_WORK_FOR_RULES", 31)
+    monkeypatch.setattr(readable, "MOST_WORK_FOR_RULES", 47)
     write(tmp_path / "data.csv", TABLE)
     spec = '[data]\nfile = "data.csv"\ntarget = "label"\n[objective]\nl1 = 0.01\n'
     write(tmp_path / "rules.txt", "of an earlier training")

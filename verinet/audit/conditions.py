@@ -7,7 +7,6 @@ from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import linprog
 
 from verinet.numeric import BoolArray, FloatArray, ObjectArray, gamma, integers_over_power_of_two
 
@@ -234,6 +233,9 @@ class Simplifier:
 
     def _multipliers(self, condition: Condition, others: Sequence[Condition]) -> list[Fraction]:
         """Propose multipliers: the dual values of minimising a condition where others hold; none if it can fail."""
+        # Imported here: records share this room, and need no solver.
+        from scipy.optimize import linprog
+
         if not others:
             return []
         self.programmes += 1

@@ -43,7 +43,7 @@ def draw_all(
     features: Sequence[str],
     outputs: Sequence[str],
     x: FloatArray | None = None,
-    trained: Trained | None = None,
+    trained: "Trained | None" = None,
 ) -> Drawings:
     """Draw what there is to draw of a network.
 

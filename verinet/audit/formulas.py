@@ -15,7 +15,7 @@ __all__ = ["affine_text", "filter_formulas", "formulas_of", "network_formulas"]
 
 
 def formulas_of(
-    network: Network, features: Sequence[str], outputs: Sequence[str], trained: Trained | None = None
+    network: Network, features: Sequence[str], outputs: Sequence[str], trained: "Trained | None" = None
 ) -> str:
     """Write a network as formulas: of trained filters one line a filter, otherwise one a unit, or why there are none.
 

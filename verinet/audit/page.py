@@ -14,7 +14,7 @@ from verinet.audit.reach import reached_inputs
 from verinet.audit.rules import Rule, Rules, Sample, rule_summary
 from verinet.audit.stages import Stage, network_stages, too_large
 from verinet.audit.trained import Trained, reached, training_records
-from verinet.audit.weights_picture import Picture, draw_convolutions, draw_weights
+from verinet.audit.weights_picture import draw_convolutions, draw_weights
 from verinet.model import Network
 from verinet.train import TrainingRecord
 
@@ -26,7 +26,10 @@ NO_RULES = "Rules are the linear regions that data fall in; no data were given. 
 TOO_MANY_RULES = "Rules of so large a network over so many rows may take minutes; see verinet rules."
 TEMPLATE = "page.html.jinja"
 MOST_FORMULAS, MOST_RULES, MOST_CONDITIONS, MOST_NAMES = 60, 20, 12, 60
-MOST_EFFECTS, MOST_UNIT_PICTURES, LONGEST_FORMULA = 60, 10, 2000
+MOST_CHARACTERS = 10_000
+"""Formulas that are longer all together are shown when asked for."""
+
+MOST_EFFECTS, MOST_UNIT_PICTURES, LONGEST_FORMULA = 60, 10, 1000
 
 STYLES = {
     Direction.INCREASING: "raises",
@@ -60,7 +63,7 @@ def network_page(
     title: str,
     sample: Sample | None = None,
     rules: Rules | None = None,
-    trained: Trained | None = None,
+    trained: "Trained | None" = None,
     drawings: Drawings | None = None,
 ) -> str:
     """Write the page of a network.
@@ -95,6 +98,8 @@ def network_page(
     stages = () if complaint else network_stages(network, features, outputs)
     formulas = formulas_of(network, features, outputs, trained).split("\n")
     drawings = drawings or draw_all(network, features, outputs, None if sample is None else sample.x, trained)
+    # Trained filters are drawn with more detail, and their formulas are those of one place.
+    convolutions = () if drawings.filters else draw_convolutions(network)
     effects = () if sample is None or complaint else _effects(network, sample)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
     template = environment.from_string(files("verinet.audit").joinpath(TEMPLATE).read_text(encoding="utf-8"))
@@ -112,6 +117,9 @@ def network_page(
         graph=drawings.network and inline(drawings.network),
         complaint=complaint,
         formulas=_shown_formulas(formulas),
+        has_convolutions=bool(convolutions),
+        are_short=sum(map(len, formulas)) <= MOST_CHARACTERS,
+        formulas_count="why not" if formulas == [complaint] else counted(len(formulas), "formula"),
         effects=[_effect_row(e, features, outputs) for e in effects] if len(effects) <= MOST_EFFECTS else (),
         effects_counted=_counted_effects(effects) if len(effects) > MOST_EFFECTS else (),
         effects_map=inline(draw_effects(network, effects, features, outputs)) if len(effects) > MOST_EFFECTS else "",
@@ -125,7 +133,8 @@ def network_page(
         units=[inline(svg) for svg in drawings.units[:MOST_UNIT_PICTURES]],
         units_left=max(0, len(drawings.units) - MOST_UNIT_PICTURES),
         weights=[
-            {"caption": p.caption, "svg": inline(p.svg) if p.svg else ""} for p in _weight_pictures(network, stages)
+            {"caption": p.caption, "svg": inline(p.svg) if p.svg else ""}
+            for p in (*convolutions, *draw_weights(stages))
         ],
         progress=[inline(svg) for svg in drawings.progress],
     )
@@ -145,11 +154,16 @@ def _shown_formulas(lines: Sequence[str]) -> list[str]:
     left_out = len(lines) - MOST_FORMULAS
     half = MOST_FORMULAS // 2
     if left_out > 0:
-        lines = [*lines[:half], f"... {counted(left_out, 'formula')} ...", *lines[-half:]]
-    return [
-        line if len(line) <= LONGEST_FORMULA else f"{line[:LONGEST_FORMULA].rsplit(' ', 1)[0]} ... and more terms"
-        for line in lines
-    ]
+        lines = [*lines[:half], f"... {left_out} more ...", *lines[-half:]]
+    return [_cut(line) for line in lines]
+
+
+def _cut(line: str) -> str:
+    """End a long formula at one of its signs."""
+    if len(line) <= LONGEST_FORMULA:
+        return line
+    end = max(line.rfind(sign, 0, LONGEST_FORMULA) for sign in (" + ", " - ", ", "))
+    return f"{line[: end if end > 0 else LONGEST_FORMULA]} ... and more"
 
 
 def _facts(network: Network, stages: Sequence[Stage], features: Sequence[str]) -> list[tuple[str, str]]:
@@ -205,12 +219,6 @@ def _effect_row(effect: Effect, features: Sequence[str], outputs: Sequence[str])
 def _counted_effects(effects: Sequence[Effect]) -> list[tuple[str, str, int]]:
     """Count what is known, by who says so."""
     return [(*key, count) for key, count in Counter((e.direction.value, e.basis) for e in effects).most_common()]
-
-
-def _weight_pictures(network: Network, stages: Sequence[Stage]) -> tuple[Picture, ...]:
-    """Show filters where there are some: the matrix that a convolution unfolds to says little."""
-    filters = draw_convolutions(network)
-    return (*filters, *draw_weights(stages))
 
 
 def _rule_text(rule: Rule, sample: Sample) -> _RuleText:

@@ -4,14 +4,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from verinet.train import Method, TrainedOutputs, TrainingRecord
-from verinet.train.layered import LayeredResult
+
+if TYPE_CHECKING:
+    # Not at run time: layers bring compiled kernels, and a record of a verdict should not wait for them.
+    from verinet.train.layered import LayeredResult
 
 __all__ = ["Reached", "Trained", "reached", "training_records"]
 
-Trained: TypeAlias = TrainedOutputs | LayeredResult
+Trained: TypeAlias = "TrainedOutputs | LayeredResult"
 """Networks that come with records of their training."""
 
 
@@ -58,7 +61,7 @@ def reached(trained: Trained, outputs: Sequence[str]) -> tuple[Reached, ...]:
     outputs : sequence of str
         Names of the network's outputs.
     """
-    if isinstance(trained, LayeredResult):
+    if not isinstance(trained, TrainedOutputs):
         return tuple(
             Reached(g.goal.value, g.value, g.bound, g.basis, "proven optimal" if g.proven else "not proven")
             for g in trained.goals

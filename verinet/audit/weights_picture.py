@@ -46,6 +46,7 @@ def draw_weights(stages: Sequence[Stage]) -> tuple[Picture, ...]:
     Parameters
     ----------
     stages : sequence of Stage
+        None of a network that is too large.
 
     Returns
     -------
@@ -53,6 +54,8 @@ def draw_weights(stages: Sequence[Stage]) -> tuple[Picture, ...]:
         A row a unit, a column what it reads; blue raises, red lowers, stronger is heavier, white is zero. Of a maximum
         all that it may choose is blue.
     """
+    if not stages:
+        return ()
     read = sorted(reads(stages))
     pictures = []
     for number, stage in enumerate(stages[1:], start=1):
