@@ -43,6 +43,9 @@ NETWORK_HELP = (
     "MODEL.onnx or MODEL.nnet; NAME=MODEL for a network that a VNN-LIB 2 file declares or a property compares with, "
     "once for each."
 )
+Target = Annotated[str | None, typer.Option(metavar="NAME", help="The data's column that is no feature.")]
+Feature = Annotated[list[str] | None, typer.Option(metavar="NAME", help="A column for the network; repeat in order.")]
+Classes = Annotated[bool, typer.Option("--classes", help="The target's two values are classes.")]
 
 
 def _finish(run: Any) -> None:
@@ -282,13 +285,51 @@ def supports(
 
 
 @app.command()
-def inspect(model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")]) -> None:
+def inspect(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")],
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a page about the network.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Data for the page's effects and rules.")
+    ] = None,
+    target: Target = None,
+    feature: Feature = None,
+    classes: Classes = False,
+) -> None:
     """Show a network file operator by operator: supported, folded, or refused and why."""
 
     def run() -> Exit:
         from verinet.cli.looking import inspect_file
+        from verinet.errors import InputError
 
-        return inspect_file(model)
+        if html is None and data is not None:
+            raise InputError("--data is for the page; say where to write it with --html FILE")
+        if data is None and (target is not None or feature or classes):
+            raise InputError("--target, --feature and --classes speak of data; name the file with --data FILE.csv")
+        done = inspect_file(model)
+        if html is not None and done is Exit.DONE:
+            from verinet.cli.explaining import DataRequest, write_page
+
+            write_page(model, html, None if data is None else DataRequest(data, target, tuple(feature or ()), classes))
+        return done
+
+    _finish(run)
+
+
+@app.command()
+def rules(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")],
+    data: Annotated[Path, typer.Option(metavar="FILE.csv", help="The rows that the rules are for.")],
+    target: Target = None,
+    feature: Feature = None,
+    classes: Classes = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the rules here.")] = None,
+) -> None:
+    """Write a network as rules, IF conditions THEN formula: one for each linear region that the data fall in."""
+
+    def run() -> Exit:
+        from verinet.cli.explaining import DataRequest, rules_file
+
+        return rules_file(model, DataRequest(data, target, tuple(feature or ()), classes), out)
 
     _finish(run)
 
