@@ -100,6 +100,14 @@ def train(
     solver: Annotated[
         str | None, typer.Option(help="auto, gurobi, highs, scip or cpsat; overrides the file's.")
     ] = None,
+    properties: Annotated[
+        list[Path] | None,
+        typer.Option("--property", metavar="FILE", help="A .toml file of what must hold everywhere; once for each."),
+    ] = None,
+    network: Annotated[
+        list[str] | None, typer.Option("--network", help="NAME=MODEL that a property compares with; once for each.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="The most, of training and verifying in turn.", min=1)] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a sparse network to proven optimality, or as near as the time allows."""
@@ -108,7 +116,9 @@ def train(
         from verinet.cli.training import TrainRequest, train_file
 
         limit = None if time_limit is None else _positive("--time-limit", time_limit)
-        return train_file(TrainRequest(specification, out, limit, solver, quiet))
+        networks = _named_paths(network or ())
+        files = tuple(properties or ())
+        return train_file(TrainRequest(specification, out, limit, solver, quiet, files, networks, rounds))
 
     _finish(run)
 
