@@ -35,9 +35,9 @@ def properties_of(
     PropertyError
         If a file speaks of other inputs, or of another number of outputs.
     """
-    references = {named.name: read_network(named.path) for named in networks}
-    if "" in references:
+    if any(not named.name for named in networks):
         raise InputError("--network: a network to compare with needs a name; write NAME=MODEL.onnx")
+    references = {named.name: read_network(named.path) for named in networks}
     return [prop for file in files for prop in _of_file(file, references, features, outputs)]
 
 

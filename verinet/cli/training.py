@@ -146,9 +146,7 @@ def _certified(
 ) -> CertifiedResult[TrainingResult]:
     """Train one output under the properties of files."""
     if isinstance(specification, ConvolutionalSpecification):
-        raise InputError(
-            "--property is not for filters; leave [filters] out or train a stack of layers (model.layers)"
-        )
+        raise InputError("--property is not for filters; leave [filters] out or train a stack of layers (model.layers)")
     if len(tables) > 1:
         raise InputError(
             f"--property is for one output, found {len(tables)} classes of {file.data.target!r}; train a stack of "
