@@ -23,7 +23,7 @@ gap_tolerance = 0.01
 
 PROPERTY = """
 [inputs.income]
-range = [0, 10]
+range = [0, 8]
 [inputs.debt]
 range = [0, 1]
 [outputs]
@@ -37,7 +37,7 @@ at_most = 0.8
 [[property]]
 name = "who has much is not refused"
 kind = "rule"
-if = "income >= 9"
+if = "income >= 7"
 then = "score >= 0.5"
 """
 
@@ -45,7 +45,7 @@ then = "score >= 0.5"
 def write_files(folder: Path, model: str = "", prop: str = PROPERTY) -> tuple[Path, Path]:
     """Write a table of scores from 0 to 1, what to train and what must hold."""
     rows = ["income,debt,score"]
-    rows += [f"{income},{debt},{float(income > 4) * (1 - 0.5 * debt)}" for income in range(0, 11, 2) for debt in (0, 1)]
+    rows += [f"{income},{debt},{float(income > 3) * (1 - 0.5 * debt)}" for income in range(0, 9, 2) for debt in (0, 1)]
     (folder / "credit.csv").write_text("\n".join(rows) + "\n")
     (folder / "train.toml").write_text(TRAINING.format(model=model))
     (folder / "score.toml").write_text(prop)

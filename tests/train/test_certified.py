@@ -25,6 +25,7 @@ from verinet.model import (
     Side,
     Symbol,
     dense_network,
+    evaluate_exact,
     requirement_of,
 )
 from verinet.program import Status
@@ -236,3 +237,20 @@ def test_a_demand_is_broken_by_the_network_that_led_to_it_and_met_by_one_with_th
         assert not demand.met_by(network)
         assert demand.met_by(constant)
     assert broken
+
+
+def test_quantised_networks_that_rounding_alone_breaks_are_left_out_one_by_one() -> None:
+    x = np.arange(11.0)[:, None]
+    # One tenth is rounded up, so that relu(x / 10) is above one at ten.
+    data = TrainingData.prepare(x, np.clip(x[:, 0] / 10, 0, 1), classes=False)
+    specification = LayeredSpecification(
+        Architecture((1,), (DenseLayer(1), ReluLayer(), DenseLayer(1))), Objective(Loss.L1, l1=0.001)
+    )
+    prop, domain = Range("scale", 0, Fraction(0), Fraction(1)), Domain.from_box([0], [10])
+    found = train_certified(data, specification, wanted(prop, domain=domain), replace(QUICK, time_limit=30))
+    assert found.result is not None
+    assert found.result.record.status is Status.OPTIMAL
+    outputs = [evaluate_exact(found.result.network, (Fraction(k, 7),))[0] for k in (0, 35, 70)]
+    assert all(0 <= value <= 1 for value in outputs)
+    assert found.universal.free_objective == pytest.approx(0.002)
+    assert found.bound == pytest.approx(0.003)

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from verinet.model import Demand
 from verinet.numeric import FloatArray
 from verinet.program import Status
-from verinet.train.certified.search import Conclusion, Solution
+from verinet.train.certified.search import Conclusion, Solution, Task
 from verinet.train.data import TrainingData
 from verinet.train.demand_rows import scaled_demands
 from verinet.train.layered import (
     Architecture,
     ConvolutionLayer,
     GoalResult,
+    LayeredDemands,
     LayeredResult,
     LayeredSpecification,
     LayerValues,
@@ -47,14 +47,18 @@ class LayeredMaster:
     specification: LayeredSpecification
     options: TrainOptions
 
-    def solve(
-        self, demands: tuple[Demand, ...], margin: float, seconds: float, known: LayeredResult | None
-    ) -> Solution[LayeredResult]:
+    @property
+    def can_exclude(self) -> bool:
+        """Whether single networks can be left out: where all weights are quantised."""
+        return not self.specification.architecture.has_continuous
+
+    def solve(self, task: Task[LayeredResult], seconds: float) -> Solution[LayeredResult]:
         """Train under demands, from a network that is known to have the properties."""
         scaling = output_scaling(self.data, self.specification)
-        rows = scaled_demands(demands, scaling, self.specification.architecture.outputs, margin)
-        start = None if known is None else known.values
-        solution = solve_layered(self.data, self.specification, self._limited(seconds), rows, start=start)
+        rows = scaled_demands(task.demands, scaling, self.specification.architecture.outputs, task.margin)
+        demands = LayeredDemands(rows, tuple(result.values for result in task.excluded))
+        start = None if task.known is None else task.known.values
+        solution = solve_layered(self.data, self.specification, self._limited(seconds), demands, start=start)
         return Solution(solution.result, _values(solution.result), solution.bounds, solution.reason)
 
     def _limited(self, seconds: float) -> TrainOptions:

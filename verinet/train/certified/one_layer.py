@@ -6,9 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from verinet.model import Demand
 from verinet.program import Status
-from verinet.train.certified.search import Conclusion, Solution
+from verinet.train.certified.search import Conclusion, Solution, Task
 from verinet.train.data import TrainingData
 from verinet.train.result import TrainingResult
 from verinet.train.specification import Specification, TrainOptions, UniversalProperty
@@ -33,12 +32,15 @@ class OneLayerMaster:
     specification: Specification
     options: TrainOptions
 
-    def solve(
-        self, demands: tuple[Demand, ...], margin: float, seconds: float, known: TrainingResult | None
-    ) -> Solution[TrainingResult]:
+    @property
+    def can_exclude(self) -> bool:
+        """Whether single networks can be left out: next to one of continuous weights there are always others."""
+        return False
+
+    def solve(self, task: Task[TrainingResult], seconds: float) -> Solution[TrainingResult]:
         """Train under demands: a bound without a margin, a network with one."""
-        kept = max(margin, LEAST_MARGIN)
-        solution = solve_network(self.data, self.specification, self._limited(seconds), demands, kept)
+        margin = max(task.margin, LEAST_MARGIN)
+        solution = solve_network(self.data, self.specification, self._limited(seconds), task.demands, margin)
         return Solution(solution.result, _values(solution.result), (solution.bound,), solution.reason)
 
     def _limited(self, seconds: float) -> TrainOptions:

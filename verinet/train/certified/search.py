@@ -18,7 +18,7 @@ from verinet.train.result import CertifiedResult, KeptConstraint, TrainingRecord
 from verinet.train.specification import ConstraintRound, TrainOptions, UniversalProperty
 from verinet.verify import Deadline
 
-__all__ = ["Conclusion", "Master", "Solution", "Trained", "search_certified"]
+__all__ = ["Conclusion", "Master", "Solution", "Task", "Trained", "search_certified"]
 
 MASTER_SHARE = 0.7
 """Of the time left, for one programme: what it finds needs to be verified too."""
@@ -29,6 +29,9 @@ SUFFICIENT_SHARE = 0.2
 MARGINS = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 """By how much demands are overfulfilled, in units of the scaled target: more where the network of the programme breaks
 what is known already, by rounding, by a solver's tolerance, or where less than nothing is asked for."""
+
+MOST_EXCLUDED = 50
+"""Networks that are left out one by one, before margins leave out more."""
 
 AFTER_INTERRUPT = 10.0
 """Seconds for the verification of what there is when Ctrl-C comes."""
@@ -49,6 +52,27 @@ class Trained(Protocol):
 
 
 R = TypeVar("R", bound=Trained)
+
+
+@dataclass(frozen=True, eq=False)
+class Task(Generic[R]):
+    """What a programme is to be solved under.
+
+    Parameters
+    ----------
+    demands : tuple of Demand
+    margin : float
+        By how much they are overfulfilled; with zero the programme is a relaxation.
+    excluded : tuple of result
+        Networks to leave out: they were shown not to have the properties.
+    known : result or None
+        A network that has the properties.
+    """
+
+    demands: tuple[Demand, ...]
+    margin: float = 0.0
+    excluded: tuple[R, ...] = ()
+    known: R | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +124,12 @@ class Conclusion:
 class Master(Protocol[R]):
     """A way to train under demands."""
 
-    def solve(self, demands: tuple[Demand, ...], margin: float, seconds: float, known: R | None) -> Solution[R]:
-        """Solve the relaxation, or with a margin a restriction; `known` is a network that has the properties."""
+    @property
+    def can_exclude(self) -> bool:
+        """Whether it can leave out single networks."""
+
+    def solve(self, task: Task[R], seconds: float) -> Solution[R]:
+        """Solve the relaxation, or with a margin a restriction."""
 
     def sufficient(self, properties: Sequence[UniversalProperty], seconds: float) -> Solution[R] | None:
         """Return the best network that has the properties by linear rows on its weights; None without such rows."""
@@ -147,6 +175,7 @@ class _Search(Generic[R]):
         self.constructed: float | None = None
         self.bounds: tuple[float, ...] = (-float("inf"),)
         self.free: tuple[float, float] | None = None
+        self.excluded: list[R] = []
         self.margin, self.proven, self.reason = 0, False, ""
         self.rounds, self.training, self.verifying = 0, 0.0, 0.0
         self.history: list[Progress] = []
@@ -183,7 +212,8 @@ class _Search(Generic[R]):
         """Solve, verify, and demand more where the network fails."""
         began, margin = time.monotonic(), MARGINS[self.margin]
         known = None if self.best is None else self.best.result
-        solution = self.master.solve(tuple(self.demands), margin, MASTER_SHARE * self.deadline.left, known)
+        task = Task(tuple(self.demands), margin, tuple(self.excluded), known)
+        solution = self.master.solve(task, MASTER_SHARE * self.deadline.left)
         self.training += time.monotonic() - began
         self.rounds += 1
         if margin == 0.0:
@@ -193,8 +223,9 @@ class _Search(Generic[R]):
         if solution.result is None:
             self._without_network(solution)
             return
-        known_demands = len(self.demands)
-        passed = self._offer(solution.result, solution.values)
+        count = len(self.demands)
+        is_broken = not self._meets_demands(solution.result)
+        passed = not is_broken and self._offer(solution.result, solution.values)
         if (passed and margin == 0.0 and not solution.reason) or self._is_closed():
             self.proven = True
         elif solution.reason:
@@ -202,7 +233,7 @@ class _Search(Generic[R]):
         elif passed:
             self.reason = "the network keeps a margin, and the gap is open"
         elif not self.reason:
-            self._next_margin(len(self.demands) > known_demands)
+            self._go_on(solution.result, len(self.demands) > count, is_broken)
 
     def _take_bounds(self, solution: Solution[R]) -> None:
         """Keep the bounds where they are better; later goals' bounds belong to the values of the goals before."""
@@ -214,7 +245,7 @@ class _Search(Generic[R]):
 
     def _without_network(self, solution: Solution[R]) -> None:
         if MARGINS[self.margin]:
-            self._next_margin(False)
+            self._next_margin()
         elif solution.bounds[0] == float("inf"):
             self.reason = (
                 "no network of the specification meets what the properties demand at the counterexamples "
@@ -223,20 +254,32 @@ class _Search(Generic[R]):
         else:
             self.reason = solution.reason
 
-    def _next_margin(self, found: bool) -> None:
-        """Go on without a margin where there is something new to demand, and else with a larger one."""
+    def _go_on(self, result: R, found: bool, is_broken: bool) -> None:
+        """Go on with what is new to demand, or without a network that breaks what is known, or with a margin.
+
+        Soundness: a network is left out only if exact evaluation shows that it does not have the properties.
+        """
         if found:
             self.margin = 0
-        elif self.margin + 1 < len(MARGINS):
+        elif is_broken and self.master.can_exclude and len(self.excluded) < MOST_EXCLUDED:
+            self.excluded.append(result)
+            self.margin = 0
+        else:
+            self._next_margin()
+
+    def _next_margin(self) -> None:
+        if self.margin + 1 < len(MARGINS):
             self.margin += 1
         else:
             self.reason = "no counterexample is left at which anything more could be demanded"
 
+    def _meets_demands(self, result: R) -> bool:
+        """Tell whether the exported network meets what is known already, by exact evaluation."""
+        return all(demand.met_by(result.network) for demand in self.demands)
+
     def _offer(self, result: R, values: tuple[Fraction, ...]) -> bool:
         """Verify a network and keep it if it passed and is the best; demand more where it fails."""
         network, began = result.network, time.monotonic()
-        if not all(demand.met_by(network) for demand in self.demands):
-            return False
         examined = [
             examine_property(network, wanted, self.deadline, self.options.solver, self.options.threads)
             for wanted in self.properties

@@ -21,6 +21,7 @@ from verinet.train.layered.architecture import (
     integer,
     ternary,
 )
+from verinet.train.layered.demands import LayeredDemands
 from verinet.train.layered.network import build_layers
 from verinet.train.layered.programme import LayeredProgramme, build_layered
 from verinet.train.layered.specification import Goal, LayeredSpecification, Tightening
@@ -46,6 +47,7 @@ __all__ = [
     "GoalResult",
     "Layer",
     "LayerValues",
+    "LayeredDemands",
     "LayeredProgramme",
     "LayeredResult",
     "LayeredSolution",

@@ -12,8 +12,8 @@ from verinet.errors import InputError
 from verinet.numeric import FloatArray, IntArray
 from verinet.program import Expressions, Indicator, Programme, ProgrammeBuilder
 from verinet.train.data import TrainingData
-from verinet.train.demand_rows import ScaledDemands, add_demands
 from verinet.train.layered.architecture import Architecture, GatedLayer, LayerValues, Quantised
+from verinet.train.layered.demands import LayeredDemands, demand_of_walk
 from verinet.train.layered.forward import outputs_of
 from verinet.train.layered.losses import LossRows, Sample, add_errors, add_loss, tangent_rows
 from verinet.train.layered.specification import Goal, LayeredSpecification, Tightening
@@ -312,19 +312,18 @@ class _Assembly:
         tightening: Tightening,
         boxes: Mapping[int, LayerBox],
         places: tuple[FloatArray, ...],
-        demands: ScaledDemands,
+        demands: LayeredDemands,
     ) -> None:
         self.spec, self.tightening = specification, tightening
         self.samples = samples_of(data, specification)
         self.builder = ProgrammeBuilder()
         self.x = data.scaled_x
-        every = np.vstack([self.x, demands.x])
+        every = np.vstack([self.x, demands.rows.x])
         self.walk = Walk(self.builder, specification.architecture, len(every), tightening, boxes)
         outputs = walk_layers(self.walk, every).expressions
         own = len(self.x) * specification.architecture.outputs
         self.outputs = outputs[:own]
-        chosen = add_demands(self.builder, demands, outputs[own:])
-        self.walk.completions.append(lambda point, _: chosen(point))
+        demand_of_walk(self.walk, demands, outputs[own:])
         self.loss: LossRows | None = None
         self.structure = _Structure(self.walk, specification)
         self.places = places
@@ -439,7 +438,7 @@ def build_layered(
     tightening: Tightening | None = None,
     boxes: Mapping[int, LayerBox] | None = None,
     tangents: tuple[FloatArray, ...] = (),
-    demands: ScaledDemands | None = None,
+    demands: LayeredDemands | None = None,
 ) -> LayeredProgramme:
     """Write the training of a stack of layers as a programme.
 
@@ -452,8 +451,8 @@ def build_layered(
         Smaller limits of some layers' weights, by position.
     tangents : tuple of ndarray, shape (samples,)
         Of a curved loss: outputs at which tangents are wanted.
-    demands : ScaledDemands or None
-        What outputs at further points must meet.
+    demands : LayeredDemands or None
+        What outputs at further points must meet, and which networks are left out.
 
     Returns
     -------
@@ -467,6 +466,6 @@ def build_layered(
     """
     architecture = specification.architecture
     every = {p: free_box(architecture, p) for p in architecture.weighted}
-    demands = demands or ScaledDemands.none(data.x.shape[1])
+    demands = demands or LayeredDemands.none(data.x.shape[1])
     boxes = {**every, **(boxes or {})}
     return _Assembly(specification, data, tightening or Tightening(), boxes, tangents, demands).build()

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from verinet.numeric import FloatArray
-from verinet.train.demand_rows import ScaledDemands
 from verinet.train.layered.architecture import (
     Architecture,
     Continuous,
@@ -21,6 +20,7 @@ from verinet.train.layered.architecture import (
     LayerValues,
     Quantised,
 )
+from verinet.train.layered.demands import LayeredDemands
 from verinet.train.layered.forward import activations, outputs_of
 from verinet.train.layered.losses import Sample, is_error, margin_values, sample_losses
 from verinet.train.layered.scoring import feasible, goals_of
@@ -70,7 +70,7 @@ class _Landscape:
     """What the search looks at: goals, then a smooth guide where goals stand still."""
 
     def __init__(
-        self, specification: LayeredSpecification, samples: Sample, x: FloatArray, demands: ScaledDemands
+        self, specification: LayeredSpecification, samples: Sample, x: FloatArray, demands: LayeredDemands
     ) -> None:
         self.spec, self.samples, self.x, self.demands = specification, samples, x, demands
         self.architecture = specification.architecture
@@ -89,10 +89,8 @@ class _Landscape:
         return (*(round(g, 12) for g in goals), self._guide(outputs))
 
     def excess(self, values: Mapping[int, LayerValues]) -> float:
-        """Return by how much demands at counterexamples are missed."""
-        if not self.demands.clauses:
-            return 0.0
-        return self.demands.excess(outputs_of(self.architecture, self.demands.x, values))
+        """Return by how much demands are missed."""
+        return self.demands.excess(self.architecture, values)
 
     def _guide(self, outputs: FloatArray) -> float:
         return float(self.guides(outputs[None])[0])
@@ -328,7 +326,7 @@ def search(
     good_enough: Callable[[tuple[float, ...]], bool] = lambda goals: False,
     on_better: Callable[[Found], None] = lambda found: None,
     rounds: int | None = None,
-    demands: ScaledDemands | None = None,
+    demands: LayeredDemands | None = None,
 ) -> Found:
     """Search weights by descents from random starts and kicks.
 
@@ -348,10 +346,10 @@ def search(
         Called with every improvement.
     rounds : int or None
         The most descents; None for no limit.
-    demands : ScaledDemands or None
+    demands : LayeredDemands or None
         What outputs must meet; goals are infinite where that was not found.
     """
-    demands = demands or ScaledDemands.none(x.shape[1])
+    demands = demands or LayeredDemands.none(x.shape[1])
     landscape, rng = _Landscape(specification, samples, x, demands), np.random.default_rng(seed)
     architecture = specification.architecture
 

@@ -13,9 +13,9 @@ from verinet.numeric import FloatArray
 from verinet.program import Outcome, Progress, SolveOptions, Status
 from verinet.solve import choose
 from verinet.train.data import Scaling, TrainingData
-from verinet.train.demand_rows import ScaledDemands
 from verinet.train.layered.architecture import Architecture, LayerValues
 from verinet.train.layered.cases import Boxes, neighbourhoods, sign_cases
+from verinet.train.layered.demands import LayeredDemands
 from verinet.train.layered.enumeration import applies, enumerate_units
 from verinet.train.layered.forward import outputs_of
 from verinet.train.layered.losses import CURVED, Sample
@@ -148,7 +148,7 @@ class _State:
     started: float
     best: Found
     given: bool
-    demands: ScaledDemands
+    demands: LayeredDemands
     history: list[Progress] = field(default_factory=list)
     solvers: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -162,7 +162,7 @@ class _State:
     @property
     def by_enumeration(self) -> bool:
         """Whether units are enumerated, which knows nothing of demands."""
-        applicable = applies(self.specification, len(self.data.y)) and not self.demands.clauses
+        applicable = self.demands.is_empty and applies(self.specification, len(self.data.y))
         return applicable and self.options.solver == "auto"
 
     @property
@@ -176,10 +176,8 @@ class _State:
 
     def offer(self, values: Mapping[int, LayerValues]) -> bool:
         """Keep weights if they meet the demands and their goals are better; tell whether they are kept."""
-        if self.demands.clauses:
-            at_points = outputs_of(self.specification.architecture, self.demands.x, values)
-            if self.demands.excess(at_points) > 0:
-                return False
+        if self.demands.excess(self.specification.architecture, values) > 0:
+            return False
         outputs = outputs_of(self.specification.architecture, self.data.scaled_x, values)
         goals = goals_of(self.specification, self.samples, values, outputs)
         if goals < self.best.goals:
@@ -238,7 +236,7 @@ def solve_layered(
     data: TrainingData,
     specification: LayeredSpecification,
     options: TrainOptions | None = None,
-    demands: ScaledDemands | None = None,
+    demands: LayeredDemands | None = None,
     *,
     tightening: Tightening | None = None,
     start: Mapping[int, LayerValues] | None = None,
@@ -250,7 +248,7 @@ def solve_layered(
     data : TrainingData
     specification : LayeredSpecification
     options : TrainOptions or None
-    demands : ScaledDemands or None
+    demands : LayeredDemands or None
     tightening : Tightening or None
     start : Mapping or None
 
@@ -260,7 +258,7 @@ def solve_layered(
     the caller to decide.
     """
     options, tightening = options or TrainOptions(), tightening or Tightening()
-    demands = demands or ScaledDemands.none(data.x.shape[1])
+    demands = demands or LayeredDemands.none(data.x.shape[1])
     started = time.monotonic()
     samples = samples_of(data, specification)
     first = search(specification, samples, data.scaled_x, options.seed, lambda: False, start, demands=demands)
@@ -295,7 +293,7 @@ def solve_within(
     The record's bound says nothing: networks outside of the boxes may be better.
     """
     tightening = Tightening(signs=False, warm_start=False)
-    samples, demands = samples_of(data, specification), ScaledDemands.none(data.x.shape[1])
+    samples, demands = samples_of(data, specification), LayeredDemands.none(data.x.shape[1])
     blank = search(specification, samples, data.scaled_x, options.seed, lambda: False)
     unknown = Found(blank.values, (np.inf,) * len(specification.goals))
     state = _State(specification, data, samples, options, tightening, time.monotonic(), unknown, False, demands)
