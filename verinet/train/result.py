@@ -166,9 +166,12 @@ class CertifiedResult(Generic[R]):
     universal : UniversalRecord
     reason : str
         Why the optimum is not proven; empty where it is.
+    counterexample : tuple of tuple of Fraction
+        The inputs of the last one; empty where there is none, or it is in the record's rows.
     """
 
     result: R | None
     bound: float
     universal: UniversalRecord
     reason: str
+    counterexample: tuple[tuple[Fraction, ...], ...] = ()

@@ -123,7 +123,14 @@ def train_universal(
 def search_universal(
     data: TrainingData, specification: AnyWidthSpecification, options: TrainOptions | None = None
 ) -> CertifiedResult[TrainingResult]:
-    """Train under universal constraints, and say what is known also where no network passed; see `train_universal`."""
+    """Train under universal constraints, and say what is known also where no network passed; see `train_universal`.
+
+    Parameters
+    ----------
+    data : TrainingData
+    specification : AnyWidthSpecification
+    options : TrainOptions or None
+    """
     options = options or TrainOptions()
     make_ready(options)
     loop = _Loop(data, specification, options)

@@ -48,6 +48,11 @@ class LayeredMaster:
     options: TrainOptions
 
     @property
+    def scope(self) -> str:
+        """What programmes without a solution say that there is none of."""
+        return "no network of the specification"
+
+    @property
     def can_exclude(self) -> bool:
         """Whether single networks can be left out: where all weights are quantised."""
         return not self.specification.architecture.has_continuous

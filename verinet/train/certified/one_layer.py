@@ -33,6 +33,11 @@ class OneLayerMaster:
     options: TrainOptions
 
     @property
+    def scope(self) -> str:
+        """What programmes without a solution say that there is none of."""
+        return "no network of the specification"
+
+    @property
     def can_exclude(self) -> bool:
         """Whether single networks can be left out: next to one of continuous weights there are always others."""
         return False

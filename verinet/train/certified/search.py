@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 from verinet.model import Demand, Network
 from verinet.program import Progress
 from verinet.train.examination import Examined, examine_property
-from verinet.train.result import CertifiedResult, KeptConstraint, TrainingRecord, UniversalRecord
+from verinet.train.result import CertifiedResult, KeptConstraint, UniversalRecord
 from verinet.train.specification import ConstraintRound, TrainOptions, UniversalProperty
 from verinet.verify import Deadline
 
@@ -45,10 +45,6 @@ class Trained(Protocol):
     @property
     def network(self) -> Network:
         """In raw units."""
-
-    @property
-    def record(self) -> TrainingRecord:
-        """What is known about it."""
 
 
 R = TypeVar("R", bound=Trained)
@@ -128,6 +124,10 @@ class Master(Protocol[R]):
     def can_exclude(self) -> bool:
         """Whether it can leave out single networks."""
 
+    @property
+    def scope(self) -> str:
+        """What programmes without a solution say that there is none of: a sentence begins with it."""
+
     def solve(self, task: Task[R], seconds: float) -> Solution[R]:
         """Solve the relaxation, or with a margin a restriction."""
 
@@ -176,6 +176,7 @@ class _Search(Generic[R]):
         self.bounds: tuple[float, ...] = (-float("inf"),)
         self.free: tuple[float, float] | None = None
         self.excluded: list[R] = []
+        self.last: tuple[tuple[Fraction, ...], ...] = ()
         self.margin, self.proven, self.reason = 0, False, ""
         self.rounds, self.training, self.verifying = 0, 0.0, 0.0
         self.history: list[Progress] = []
@@ -228,10 +229,8 @@ class _Search(Generic[R]):
         passed = not is_broken and self._offer(solution.result, solution.values)
         if (passed and margin == 0.0 and not solution.reason) or self._is_closed():
             self.proven = True
-        elif solution.reason:
-            self.reason = solution.reason
-        elif passed:
-            self.reason = "the network keeps a margin, and the gap is open"
+        elif passed or solution.reason == INTERRUPTED:
+            self.reason = solution.reason or "the network keeps a margin, and the gap is open"
         elif not self.reason:
             self._go_on(solution.result, len(self.demands) > count, is_broken)
 
@@ -247,10 +246,8 @@ class _Search(Generic[R]):
         if MARGINS[self.margin]:
             self._next_margin()
         elif solution.bounds[0] == float("inf"):
-            self.reason = (
-                "no network of the specification meets what the properties demand at the counterexamples "
-                "(a solver's claim)"
-            )
+            demanded = "what the properties demand at the counterexamples (a solver's claim)"
+            self.reason = f"{self.master.scope} meets {demanded}"
         else:
             self.reason = solution.reason
 
@@ -296,6 +293,8 @@ class _Search(Generic[R]):
 
     def _demand(self, wanted: UniversalProperty, examined: Examined) -> None:
         self.demands.update(dict.fromkeys(examined.demands))
+        if examined.demands:
+            self.last = examined.demands[0].points
         if any(not clause for demand in examined.demands for clause in demand.clauses):
             self.bounds = (float("inf"),)
             self.reason = (
@@ -324,12 +323,13 @@ class _Search(Generic[R]):
         """Return the best network that passed, with what is known about it."""
         universal = self._universal()
         if self.best is None:
-            return CertifiedResult(None, self.bounds[0], universal, self.reason)
+            return CertifiedResult(None, self.bounds[0], universal, self.reason, self.last)
         seconds = time.monotonic() - self.started
         reason = "" if self.proven else self.reason
         conclusion = Conclusion(self.bounds, self.proven, reason, tuple(self.history), universal, seconds)
         result = self.master.conclude(self.best.result, conclusion)
-        return CertifiedResult(result, min(self.bounds[0], float(self.best.values[0])), universal, reason)
+        bound = min(self.bounds[0], float(self.best.values[0]))
+        return CertifiedResult(result, bound, universal, reason, self.last)
 
     def _universal(self) -> UniversalRecord:
         free_objective, free_bound = self.free or (float("inf"), -float("inf"))

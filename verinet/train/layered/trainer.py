@@ -514,7 +514,13 @@ def _read(state: _State, layered: LayeredProgramme, outcome: Outcome) -> bool:
 
 
 def output_scaling(data: TrainingData, specification: LayeredSpecification) -> Scaling:
-    """Return the scaling of features and outputs: classes are no numbers to be scaled."""
+    """Return the scaling of features and outputs: classes are no numbers to be scaled.
+
+    Parameters
+    ----------
+    data : TrainingData
+    specification : LayeredSpecification
+    """
     return replace(data.scaling, target_offset=0.0, target_width=1.0) if specification.classifies else data.scaling
 
 
