@@ -23,6 +23,7 @@ from verinet.audit.records import (
     TrainingFileRecord,
     VerdictRecord,
 )
+from verinet.audit.repairs import RepairRecord, ScoreRecord
 from verinet.audit.units_picture import draw_units
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "PointRecord",
     "PriceRecord",
     "ProgressRecord",
+    "RepairRecord",
+    "ScoreRecord",
     "SeveralTrainingsRecord",
     "TrainingFileRecord",
     "VerdictRecord",

@@ -19,6 +19,7 @@ __all__ = [
     "BoxRecord",
     "DualRecord",
     "FileRecord",
+    "KeptConstraintRecord",
     "NumberRecord",
     "PhasesRecord",
     "PointRecord",

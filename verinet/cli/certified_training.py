@@ -10,7 +10,7 @@ from verinet.io.names import quoted
 from verinet.model import Network
 from verinet.train import CertifiedResult, ConstraintRound, UniversalProperty, UniversalRecord
 
-__all__ = ["none_passed", "on_round", "properties_of", "universal_lines"]
+__all__ = ["none_passed", "on_round", "properties_of", "references_of", "universal_lines"]
 
 
 def properties_of(
@@ -35,10 +35,21 @@ def properties_of(
     PropertyError
         If a file speaks of other inputs, or of another number of outputs.
     """
+    references = references_of(networks)
+    return [prop for file in files for prop in _of_file(file, references, features, outputs)]
+
+
+def references_of(networks: Sequence[NamedPath]) -> dict[str, Network]:
+    """Read the networks that properties compare with, by name.
+
+    Raises
+    ------
+    InputError
+        If one has no name.
+    """
     if any(not named.name for named in networks):
         raise InputError("--network: a network to compare with needs a name; write NAME=MODEL.onnx")
-    references = {named.name: read_network(named.path) for named in networks}
-    return [prop for file in files for prop in _of_file(file, references, features, outputs)]
+    return {named.name: read_network(named.path) for named in networks}
 
 
 def _of_file(

@@ -6,5 +6,15 @@ ReLU follows, piecewise-linear ones else. The loop is that of training under pro
 
 from verinet.train.repair.layer import RepairLayer, repair_layers
 from verinet.train.repair.repairing import ChangeNorm, Repaired, RepairOptions, repair
+from verinet.train.repair.score import Score, score_of
 
-__all__ = ["ChangeNorm", "RepairLayer", "RepairOptions", "Repaired", "repair", "repair_layers"]
+__all__ = [
+    "ChangeNorm",
+    "RepairLayer",
+    "RepairOptions",
+    "Repaired",
+    "Score",
+    "repair",
+    "repair_layers",
+    "score_of",
+]
