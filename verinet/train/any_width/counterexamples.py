@@ -242,8 +242,8 @@ class PropertyEverywhere:
     def _row(self, demand: Demand, row: DemandRow) -> PointCondition | None:
         """Write a demand at the nearest float points; None where its two points are too near to one another.
 
-        Soundness: it is loosened by more than what the rounding of points and numbers can make of a network whose path
-        norm, in scaled units, is below a million.
+        Soundness: it is loosened by far more than the rounding of points, numbers and outputs makes of a network whose
+        path norm, in scaled units, is of ordinary size; one of a larger norm is no optimum at the price of weights.
         """
         points = np.array([[float(v) for v in demand.points[term.point]] for term in row.terms])
         distance = 1.0

@@ -227,7 +227,10 @@ class _Search(Generic[R]):
         count = len(self.demands)
         is_broken = not self._meets_demands(solution.result)
         passed = not is_broken and self._offer(solution.result, solution.values)
-        if (passed and margin == 0.0 and not solution.reason) or self._is_closed():
+        if passed and margin == 0.0 and not solution.reason:
+            # Bounds of later goals are those of this programme, whose values of the goals before they belong to.
+            self.bounds, self.proven = (self.bounds[0], *solution.bounds[1:]), True
+        elif self._is_closed():
             self.proven = True
         elif passed or solution.reason == INTERRUPTED:
             self.reason = solution.reason or "the network keeps a margin, and the gap is open"
@@ -249,7 +252,7 @@ class _Search(Generic[R]):
             demanded = "what the properties demand at the counterexamples (a solver's claim)"
             self.reason = f"{self.master.scope} meets {demanded}"
         else:
-            self.reason = solution.reason
+            self.reason = solution.reason or "no network was found"
 
     def _go_on(self, result: R, found: bool, is_broken: bool) -> None:
         """Go on with what is new to demand, or without a network that breaks what is known, or with a margin.
