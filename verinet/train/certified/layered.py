@@ -78,6 +78,14 @@ class LayeredMaster:
         result = solve_within(self.data, self.specification, boxes, self._limited(seconds))
         return Solution(result, _values(result), (-np.inf,), "weights are restricted")
 
+    def constant(self, seconds: float) -> Solution[LayeredResult] | None:
+        """Train the biases of the last layer alone."""
+        boxes = _without_weights(self.specification.architecture)
+        if boxes is None:
+            return None
+        result = solve_within(self.data, self.specification, boxes, self._limited(seconds))
+        return Solution(result, _values(result), (-np.inf,), "there are no weights")
+
     def conclude(self, result: LayeredResult, conclusion: Conclusion) -> LayeredResult:
         """Write the bounds under the properties into goals and record."""
         goals = []
@@ -137,6 +145,22 @@ def _boxes(architecture: Architecture, signs: Sufficient) -> dict[int, LayerBox]
     for position in later if signs.monotone else ():
         whole, weights = free_box(architecture, position), architecture.layers[position].weights  # type: ignore[union-attr]
         boxes[position] = LayerBox(_with(whole.lower, _least(weights, whole.lower.weights)), whole.upper)
+    return boxes
+
+
+def _without_weights(architecture: Architecture) -> dict[int, LayerBox] | None:
+    """Return limits that leave the biases of the last layer only; None where weights cannot be zero."""
+    boxes: dict[int, LayerBox] = {}
+    for position in architecture.weighted:
+        layer: Any = architecture.layers[position]
+        if not layer.weights.has_zero:
+            return None
+        free, zero = free_box(architecture, position), np.zeros(architecture.kernel_shape(position))
+        last = position == architecture.weighted[-1]
+        biases = (free.lower.biases, free.upper.biases) if last else (np.zeros(len(zero)),) * 2
+        boxes[position] = LayerBox(
+            *(LayerValues(zero, own, end.gate) for own, end in zip(biases, (free.lower, free.upper), strict=True))
+        )
     return boxes
 
 

@@ -64,6 +64,12 @@ class OneLayerMaster:
         result = train(replace(self.data, x=x), specification, self._limited(seconds))
         return Solution(result, _values(result), (-np.inf,), "weights are restricted")
 
+    def constant(self, seconds: float) -> Solution[TrainingResult]:
+        """Train without units."""
+        specification = replace(self.specification, positive_units=0, negative_units=0, skip=False, monotone={})
+        result = train(self.data, specification, self._limited(seconds))
+        return Solution(result, _values(result), (-np.inf,), "there are no units")
+
     def conclude(self, result: TrainingResult, conclusion: Conclusion) -> TrainingResult:
         """Write the bound under the properties into the record."""
         value = float(result.record.objective)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from verinet.model import Demand, Network
@@ -134,6 +135,9 @@ class Master(Protocol[R]):
     def sufficient(self, properties: Sequence[UniversalProperty], seconds: float) -> Solution[R] | None:
         """Return the best network that has the properties by linear rows on its weights; None without such rows."""
 
+    def constant(self, seconds: float) -> Solution[R] | None:
+        """Return the best network whose output is constant: many properties ask for no more; None where it is none."""
+
     def conclude(self, result: R, conclusion: Conclusion) -> R:
         """Write what is known into a result."""
 
@@ -202,12 +206,15 @@ class _Search(Generic[R]):
             self.reason = f"the limit of {self.options.most_rounds} rounds was reached"
 
     def _begin(self) -> None:
-        """Offer the network that has the properties by construction."""
-        began = time.monotonic()
-        solution = self.master.sufficient(self.properties, SUFFICIENT_SHARE * self.options.time_limit)
-        self.training += time.monotonic() - began
-        if solution is not None and solution.result is not None and self._offer(solution.result, solution.values):
-            self.constructed = float(solution.values[0])
+        """Offer the network that has the properties by construction, or else a constant one."""
+        seconds = SUFFICIENT_SHARE * self.options.time_limit
+        for begin in (partial(self.master.sufficient, self.properties), self.master.constant):
+            began = time.monotonic()
+            solution = begin(seconds)
+            self.training += time.monotonic() - began
+            if solution is not None and solution.result is not None and self._offer(solution.result, solution.values):
+                self.constructed = float(solution.values[0])
+                return
 
     def _round(self) -> None:
         """Solve, verify, and demand more where the network fails."""

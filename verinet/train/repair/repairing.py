@@ -158,6 +158,10 @@ class _RepairMaster:
         """Return no network: repair begins with the given one."""
         return None
 
+    def constant(self, seconds: float) -> Solution[Repaired] | None:
+        """Return no network: a constant one is no repair."""
+        return None
+
     def solve(self, task: Task[Repaired], seconds: float) -> Solution[Repaired]:
         """Solve without a margin for the bound, and with one for the network where rounding asks for it."""
         if not task.demands:
