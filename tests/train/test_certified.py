@@ -254,3 +254,16 @@ def test_quantised_networks_that_rounding_alone_breaks_are_left_out_one_by_one()
     assert all(0 <= value <= 1 for value in outputs)
     assert found.universal.free_objective == pytest.approx(0.002)
     assert found.bound == pytest.approx(0.003)
+
+
+def test_a_limit_returns_the_best_network_that_passed() -> None:
+    data = toy()
+    flat = Lipschitz("flat", (0, 1), 0, Fraction(1, 10), Norm.L1)
+    found = train_certified(data, TERNARY, wanted(flat), replace(QUICK, most_rounds=1))
+    assert found.result is not None
+    constants = [float(np.maximum(0.5 - data.y * value, 0.0) @ data.weights) for value in (-1, 0, 1)]
+    assert found.universal.constructed_objective == pytest.approx(min(constants))
+    assert float(found.result.record.objective) == pytest.approx(min(constants))
+    assert found.universal.kept[0].verdict.startswith("verified")
+    assert found.result.record.status is Status.UNKNOWN
+    assert "1 rounds" in found.result.record.notes[0]
