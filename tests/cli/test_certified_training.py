@@ -18,7 +18,7 @@ loss = "l1"
 l1 = 0.01
 [solver]
 time_limit = 30
-gap_tolerance = 0.01
+gap_tolerance = 0.05
 """
 
 PROPERTY = """
