@@ -220,7 +220,10 @@ class _Search(Generic[R]):
         """Solve, verify, and demand more where the network fails."""
         began, margin = time.monotonic(), MARGINS[self.margin]
         known = None if self.best is None else self.best.result
-        task = Task(tuple(self.demands), margin, tuple(self.excluded), known)
+        # The first programme demands nothing, whatever the networks before it led to: what properties cost is measured
+        # against its optimum.
+        demands = tuple(self.demands) if self.rounds else ()
+        task = Task(demands, margin, tuple(self.excluded), known)
         solution = self.master.solve(task, MASTER_SHARE * self.deadline.left)
         self.training += time.monotonic() - began
         self.rounds += 1
@@ -231,7 +234,6 @@ class _Search(Generic[R]):
         if solution.result is None:
             self._without_network(solution)
             return
-        count = len(self.demands)
         is_broken = not self._meets_demands(solution.result)
         passed = not is_broken and self._offer(solution.result, solution.values)
         if passed and margin == 0.0 and not solution.reason:
@@ -242,7 +244,7 @@ class _Search(Generic[R]):
         elif passed or solution.reason == INTERRUPTED:
             self.reason = solution.reason or "the network keeps a margin, and the gap is open"
         elif not self.reason:
-            self._go_on(solution.result, len(self.demands) > count, is_broken)
+            self._go_on(solution.result, len(self.demands) > len(demands), is_broken)
 
     def _take_bounds(self, solution: Solution[R]) -> None:
         """Keep the bounds where they are better; later goals' bounds belong to the values of the goals before."""
@@ -261,12 +263,12 @@ class _Search(Generic[R]):
         else:
             self.reason = solution.reason or "no network was found"
 
-    def _go_on(self, result: R, found: bool, is_broken: bool) -> None:
+    def _go_on(self, result: R, has_more: bool, is_broken: bool) -> None:
         """Go on with what is new to demand, or without a network that breaks what is known, or with a margin.
 
         Soundness: a network is left out only if exact evaluation shows that it does not have the properties.
         """
-        if found:
+        if has_more:
             self.margin = 0
         elif is_broken and self.master.can_exclude and len(self.excluded) < MOST_EXCLUDED:
             self.excluded.append(result)
