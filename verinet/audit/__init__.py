@@ -26,6 +26,7 @@ from verinet.audit.records import (
     TrainingFileRecord,
     VerdictRecord,
 )
+from verinet.audit.repairs import RepairRecord, ScoreRecord
 from verinet.audit.rules import Rule, Rules, Sample, Target, extract_rules, rules_text
 from verinet.audit.stages import Stage, network_stages, uses_of_weights
 from verinet.audit.trained import Trained
@@ -45,9 +46,11 @@ __all__ = [
     "PointRecord",
     "PriceRecord",
     "ProgressRecord",
+    "RepairRecord",
     "Rule",
     "Rules",
     "Sample",
+    "ScoreRecord",
     "SeveralTrainingsRecord",
     "Stage",
     "Target",

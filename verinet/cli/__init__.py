@@ -103,6 +103,14 @@ def train(
     solver: Annotated[
         str | None, typer.Option(help="auto, gurobi, highs, scip or cpsat; overrides the file's.")
     ] = None,
+    properties: Annotated[
+        list[Path] | None,
+        typer.Option("--property", metavar="FILE", help="A .toml file of what must hold everywhere; once for each."),
+    ] = None,
+    network: Annotated[
+        list[str] | None, typer.Option("--network", help="NAME=MODEL that a property compares with; once for each.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="The most, of training and verifying in turn.", min=1)] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a sparse network to proven optimality, or as near as the time allows."""
@@ -111,7 +119,52 @@ def train(
         from verinet.cli.training import TrainRequest, train_file
 
         limit = None if time_limit is None else _positive("--time-limit", time_limit)
-        return train_file(TrainRequest(specification, out, limit, solver, quiet))
+        networks = _named_paths(network or ())
+        files = tuple(properties or ())
+        return train_file(TrainRequest(specification, out, limit, solver, quiet, files, networks, rounds))
+
+    _finish(run)
+
+
+@app.command()
+def repair(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="MODEL.onnx or MODEL.nnet.")],
+    properties: Annotated[
+        list[Path],
+        typer.Option("--property", metavar="FILE", help="A .toml file of what must hold; once for each."),
+    ],
+    data: Annotated[Path | None, typer.Option(help="A .csv file to judge the network by, before and after.")] = None,
+    target: Annotated[str | None, typer.Option(help="Its column of right answers; by default the last.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Its name or number, from 1; by default the last.")] = None,
+    norm: Annotated[str, typer.Option(help="l1 (the sum of changes) or count (of changed weights).")] = "l1",
+    reach: Annotated[
+        float | None, typer.Option(help="Largest change of a weight; by default twice the largest, at least 1.")
+    ] = None,
+    network: Annotated[
+        list[str] | None, typer.Option("--network", help="NAME=MODEL that a property compares with; once for each.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="The most, of repairing and verifying in turn.", min=1)] = None,
+    time_limit: Annotated[float, typer.Option(help="Seconds.")] = 60.0,
+    gap: Annotated[float, typer.Option(help="Relative gap at which a change counts as the smallest.", min=0)] = 1e-3,
+    solver: Annotated[str, typer.Option(help="auto, gurobi, highs, scip or cpsat.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Of solver and verifier.", min=1)] = 1,
+    out: Out = Path("verinet-repair"),
+    quiet: Quiet = False,
+) -> None:
+    """Change one layer of a network as little as possible such that properties hold."""
+
+    def run() -> Exit:
+        from verinet.cli.optimising import chosen
+        from verinet.cli.repairing import RepairRequest, repair_file
+        from verinet.train import TrainOptions
+        from verinet.train.repair import ChangeNorm, RepairOptions
+
+        limit = _positive("--time-limit", time_limit)
+        search = TrainOptions(solver, limit, gap, threads, most_rounds=rounds)
+        options = RepairOptions(chosen("--norm", norm, ChangeNorm), reach, search)
+        networks = _named_paths(network or ())
+        files = tuple(properties)
+        return repair_file(RepairRequest(model, files, options, out, layer, data, target, networks, quiet))
 
     _finish(run)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from verinet.audit import FileRecord, Sample, TrainingFileRecord
+from verinet.cli.certified_training import universal_lines
 from verinet.cli.readable import write_readable
 from verinet.io import write_atomically, write_onnx
 from verinet.program import Status
@@ -26,6 +27,7 @@ def layered_summary(trained: LayeredResult) -> str:
     )
     if record.status is not Status.OPTIMAL:
         lines.append(f"gap {record.gap:.2%}")
+    lines += universal_lines(record.universal)
     lines += [f"note: {note}" for note in record.notes]
     lines += [f"{node.name}: {'x'.join(map(str, node.shape))}" for node in trained.network.nodes]
     return "\n".join(lines)

@@ -1,29 +1,38 @@
 """``verinet train``: a training file to a network, its record and its pictures."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from verinet.audit import FileRecord, SeveralTrainingsRecord, TrainingFileRecord, formulas_of
+from verinet.cli.certified_training import none_passed, on_round, properties_of, universal_lines
 from verinet.cli.exits import Exit
 from verinet.cli.layered_request import layered_data, layered_specification
 from verinet.cli.layered_training import layered_summary, write_layered
-from verinet.cli.output import progress, result
+from verinet.cli.output import Reporter, progress, result
 from verinet.cli.readable import sample_of, write_readable
 from verinet.cli.targets import targets_of
 from verinet.cli.training_request import objective_of, options_of, specification_of
-from verinet.io import Dataset, TrainingFile, read_csv, read_training_file, write_atomically, write_onnx
+from verinet.errors import InputError
+from verinet.io import Dataset, NamedPath, TrainingFile, read_csv, read_training_file, write_atomically, write_onnx
 from verinet.program import Progress, Status
 from verinet.train import (
+    AnySpecification,
+    CertifiedResult,
+    ConvolutionalSpecification,
     Loss,
     Method,
     TrainedOutputs,
     TrainingData,
     TrainingRecord,
+    TrainingResult,
     TrainOptions,
-    UniversalRecord,
     train_outputs,
 )
+from verinet.train.certified import train_certified
 from verinet.train.layered import train_layered
 
 __all__ = ["TrainRequest", "progress_line", "summary", "train_file", "write_training"]
@@ -42,6 +51,12 @@ class TrainRequest:
     solver : str or None
         Overrides the file's.
     quiet : bool
+    properties : tuple of Path
+        Property files that the network has to satisfy.
+    networks : tuple of NamedPath
+        Networks that they compare with.
+    rounds : int or None
+        The most of training and verifying in turn.
     """
 
     specification: Path
@@ -49,12 +64,17 @@ class TrainRequest:
     time_limit: float | None = None
     solver: str | None = None
     quiet: bool = False
+    properties: tuple[Path, ...] = ()
+    networks: tuple[NamedPath, ...] = ()
+    rounds: int | None = None
 
 
 def train_file(request: TrainRequest) -> Exit:
     """Train as a file says and write network, record, formulas, rules, pictures and page."""
     file = read_training_file(request.specification)
     table = read_csv(file.data.file, file.data.target, file.data.features)
+    if not request.properties and (request.networks or request.rounds is not None):
+        raise InputError("--network and --rounds are for training under properties; add --property FILE")
     if file.model.layers is not None:
         return _train_layers(request, file, table)
     loss = Loss(file.objective.loss)
@@ -68,7 +88,14 @@ def train_file(request: TrainRequest) -> Exit:
     ]
     specification = specification_of(file, table.feature_names)
     with progress(request.quiet) as report:
-        trained = train_outputs(tables, specification, _options(file, request, report))
+        options = _options(file, request, report)
+        if request.properties:
+            found = _certified(request, file, tables, specification, options)
+            if found.result is None:
+                return _failed(found)
+            trained = TrainedOutputs(found.result.network, found.result.parameters, (found.result.record,))
+        else:
+            trained = train_outputs(tables, specification, options)
     write_training(request.out, trained, tables[0], outputs, targets.classes)
     result(summary(trained, table.feature_names, outputs))
     return Exit.DONE
@@ -79,16 +106,56 @@ def _train_layers(request: TrainRequest, file: TrainingFile, table: Dataset) -> 
     data, outputs, classes = layered_data(file, table)
     specification = layered_specification(file, objective_of(file), len(data.names))
     with progress(request.quiet) as report:
-        trained = train_layered(data, specification, _options(file, request, report))
+        options = _options(file, request, report)
+        if request.properties:
+            count = specification.architecture.outputs
+            properties = properties_of(request.properties, request.networks, data.names, count)
+            found = train_certified(data, specification, properties, options)
+            if found.result is None:
+                return _failed(found)
+            trained = found.result
+        else:
+            trained = train_layered(data, specification, options)
     write_layered(request.out, trained, sample_of(data, outputs, classes))
     result(layered_summary(trained))
     return Exit.DONE
 
 
-def _options(file: TrainingFile, request: TrainRequest, report: Callable[[str], None]) -> TrainOptions:
+def _certified(
+    request: TrainRequest,
+    file: TrainingFile,
+    tables: Sequence[TrainingData],
+    specification: AnySpecification,
+    options: TrainOptions,
+) -> CertifiedResult[TrainingResult]:
+    """Train one output under the properties of files."""
+    if isinstance(specification, ConvolutionalSpecification):
+        raise InputError("--property is not for filters; leave [filters] out or train a stack of layers (model.layers)")
+    if len(tables) > 1:
+        raise InputError(
+            f"--property is for one output, found {len(tables)} classes of {file.data.target!r}; train a stack of "
+            "layers (model.layers), which has an output for each"
+        )
+    properties = properties_of(request.properties, request.networks, tables[0].names, 1)
+    return train_certified(tables[0], specification, properties, options)
+
+
+def _failed(found: CertifiedResult[Any]) -> Exit:
+    """Say that no network passed; it is certain, as far as solvers go, where there is none."""
+    result(none_passed(found))
+    return Exit.VIOLATED if found.bound == math.inf else Exit.UNKNOWN
+
+
+def _options(file: TrainingFile, request: TrainRequest, report: Reporter) -> TrainOptions:
     options = options_of(file, lambda state: report(progress_line(state)))
     limit = options.time_limit if request.time_limit is None else request.time_limit
-    return replace(options, solver=request.solver or options.solver, time_limit=limit)
+    return replace(
+        options,
+        solver=request.solver or options.solver,
+        time_limit=limit,
+        most_rounds=request.rounds,
+        on_round=partial(on_round, report) if request.properties else options.on_round,
+    )
 
 
 def progress_line(state: Progress) -> str:
@@ -144,20 +211,6 @@ def summary(trained: TrainedOutputs, names: tuple[str, ...], outputs: tuple[str,
     return "\n".join([*lines, formulas_of(trained.network, names, outputs, trained)])
 
 
-def _universal_lines(universal: UniversalRecord | None) -> list[str]:
-    """Say what holds at all inputs, and what that costs."""
-    if universal is None:
-        return []
-    low, high = universal.price
-    return [
-        *(f"everywhere: {kept.name}: {kept.verdict}, {kept.engine}" for kept in universal.kept),
-        f"price of that: {low:.3g} to {high:.3g} of the objective (by construction "
-        f"{universal.constructed_objective:.6g}); "
-        f"{universal.rounds} rounds, {len(universal.rows)} counterexamples, {universal.seconds_training:.1f} s of "
-        f"training and {universal.seconds_verifying:.1f} s of verification",
-    ]
-
-
 def _of(output: str, record: TrainingRecord) -> list[str]:
     over = " over networks of any width" if record.method is Method.ANY_WIDTH else ""
     proven = f"proven optimal{over}" if record.status is Status.OPTIMAL else f"gap {record.gap:.2%}"
@@ -166,6 +219,6 @@ def _of(output: str, record: TrainingRecord) -> list[str]:
         f"{output}: {enclosed}: {proven}",
         f"{output}: {record.units} units, {record.nonzeros} non-zero weights, {len(record.features)} features, "
         f"{record.samples} distinct rows, {record.seconds:.1f} s, {record.solver}",
-        *(f"{output}: {line}" for line in _universal_lines(record.universal)),
+        *(f"{output}: {line}" for line in universal_lines(record.universal)),
         *(f"{output}: note: {note}" for note in record.notes),
     ]

@@ -10,6 +10,7 @@ from verinet.encode import Encoded, relu, variable_affine
 from verinet.numeric import FloatArray, IntArray
 from verinet.program import Expressions, Indicator, Programme, ProgrammeBuilder
 from verinet.train.data import TrainingData
+from verinet.train.demand_rows import ScaledDemands, add_demands
 from verinet.train.specification import Loss, Specification
 
 __all__ = ["Parameters", "TrainingProgramme", "build_programme"]
@@ -107,9 +108,15 @@ class _Builder:
     """Builds the programme piece by piece; each piece also says how a point is completed with its variables."""
 
     def __init__(
-        self, specification: Specification, data: TrainingData, weight_bound: float, prices: FloatArray | None
+        self,
+        specification: Specification,
+        data: TrainingData,
+        weight_bound: float,
+        prices: FloatArray | None,
+        demands: ScaledDemands,
     ) -> None:
         self.spec, self.data, self.bound, self.prices = specification, data, weight_bound, prices
+        self.demands = demands
         self.x, self.y = data.scaled_x, data.scaled_y
         self.signs = specification.signs
         self.builder = ProgrammeBuilder()
@@ -126,19 +133,26 @@ class _Builder:
         """Return ``sum_j |w_kj| + |b_k|``."""
         return self.weights[unit].size.total() + self.biases[unit : unit + 1].size
 
-    def output(self) -> Expressions:
-        """Return f at every sample, with the ReLU encoding of the verifier."""
-        ones = np.ones((len(self.x), 1))
-        total = self.skip.value.linear(self.x) + Expressions.variables([self.offset]).linear(ones)
+    def output(self, x: FloatArray, *, priced: bool) -> Expressions:
+        """Return f at some points, with the ReLU encoding of the verifier."""
+        ones = np.ones((len(x), 1))
+        total = self.skip.value.linear(x) + Expressions.variables([self.offset]).linear(ones)
         # |w.x + b| <= (|w|_1 + |b|) max(|x|_inf, 1) for each sample.
-        reach = self.bound * np.maximum(np.abs(self.x).max(axis=1, initial=0.0), 1.0)
+        reach = self.bound * np.maximum(np.abs(x).max(axis=1, initial=0.0), 1.0)
         for k, sign in enumerate(self.signs):
-            before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, self.x)
+            before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, x)
             after = relu(self.builder, f"h{k}", Encoded(before, -reach, reach))
-            self.completions.append(_complete_relu(after.expressions, self.x, k))
-            self._price(k, after.expressions)
+            self.completions.append(_complete_relu(after.expressions, x, k))
+            if priced:
+                self._price(k, after.expressions)
             total = total + after.expressions.scaled(float(sign))
         return total
+
+    def meet_demands(self) -> None:
+        """Add the outputs at the demands' points, and the demands."""
+        if self.demands.clauses:
+            complete = add_demands(self.builder, self.demands, self.output(self.demands.x, priced=False))
+            self.completions.append(lambda point, _: complete(point))
 
     def _price(self, unit: int, hidden: Expressions) -> None:
         """Add ``|sum_n g_n h_n| <= l1 size`` for prices g at which no unit is worth more than its size."""
@@ -230,7 +244,8 @@ class _Builder:
             self.builder.rows(total, lower=0.0)
 
     def build(self) -> TrainingProgramme:
-        LOSSES[self.spec.objective.loss](self, self.output())
+        LOSSES[self.spec.objective.loss](self, self.output(self.x, priced=True))
+        self.meet_demands()
         self.structure()
         self.monotone()
         self.builder.objective = Expressions.stack(self.costs).total()
@@ -327,6 +342,7 @@ def build_programme(
     data: TrainingData,
     weight_bound: float | None = None,
     prices: FloatArray | None = None,
+    demands: ScaledDemands | None = None,
 ) -> TrainingProgramme:
     """Write training as a programme.
 
@@ -339,6 +355,8 @@ def build_programme(
     prices : ndarray, shape (samples,), or None
         Of outputs, such that ``|sum_n prices_n relu(w . x_n + b)| <= l1 (|w|_1 + |b|)`` for all w and b: the dual
         solution of training of any width. With the rows that say so, the relaxation is as good as its bound.
+    demands : ScaledDemands or None
+        What outputs at further points must meet.
 
     Returns
     -------
@@ -346,4 +364,5 @@ def build_programme(
         Its optimum is that of the specification over all networks of the given architecture, in scaled features.
     """
     bound = min(specification.weight_bound, weight_bound or specification.weight_bound)
-    return _Builder(specification, data, bound, prices).build()
+    demands = demands or ScaledDemands.none(data.x.shape[1])
+    return _Builder(specification, data, bound, prices, demands).build()

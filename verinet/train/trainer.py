@@ -1,6 +1,7 @@
 """Training: warm start, programme, solve, export, and an honest record."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -8,13 +9,14 @@ import numpy as np
 
 from verinet.encode import lower_programme
 from verinet.errors import DataError, InputError
-from verinet.model import Network
+from verinet.model import Demand, Network
 from verinet.numeric import FloatArray, float_down
 from verinet.program import Outcome, Progress, SolveOptions, Status
 from verinet.solve import choose
 from verinet.train.any_width import train_any_width
 from verinet.train.any_width.generation import INTERRUPTED
 from verinet.train.data import TrainingData
+from verinet.train.demand_rows import ScaledDemands, scaled_demands
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters, build_network, snap, to_raw
 from verinet.train.objective import exact_objective
@@ -30,7 +32,13 @@ from verinet.train.specification import (
 )
 from verinet.train.warm_start import gradient_starts, polish
 
-__all__ = ["OBJECTIVE_TOLERANCE", "train"]
+__all__ = ["OBJECTIVE_TOLERANCE", "NetworkSolution", "solve_network", "train"]
+
+LEAST_MARGIN = 1e-6
+"""By how much networks overfulfil demands, in units of the scaled target: more than solvers' tolerances."""
+
+LAST_SECONDS = 5.0
+"""For a network that keeps the margin, once the optimum without one is known."""
 
 OBJECTIVE_TOLERANCE = 1e-6
 """How far the exact objective may lie from the solver's before the record says so."""
@@ -46,6 +54,25 @@ PRICED = (Loss.HINGE, Loss.L1)
 
 MOST_PRICED = 8
 """Features up to which units are priced in a moment."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkSolution:
+    """What was found of a training under demands.
+
+    Parameters
+    ----------
+    result : TrainingResult or None
+        None if no network that meets the demands was found.
+    bound : float
+        Infinite where a solver claims that no network meets the demands.
+    reason : str
+        Why the optimum is not proven; empty where it is.
+    """
+
+    result: TrainingResult | None
+    bound: float
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +103,38 @@ def train(data: TrainingData, specification: Specification, options: TrainOption
     InputError
         If the specification names features that the data does not have.
     """
+    solution = solve_network(data, specification, options)
+    assert solution.result is not None
+    return solution.result
+
+
+def solve_network(
+    data: TrainingData,
+    specification: Specification,
+    options: TrainOptions | None = None,
+    demands: Sequence[Demand] = (),
+    margin: float = LEAST_MARGIN,
+) -> NetworkSolution:
+    """Train a network that meets demands at further points; see `train`.
+
+    Parameters
+    ----------
+    data : TrainingData
+    specification : Specification
+    options : TrainOptions or None
+    demands : sequence of Demand
+        The network meets them, by exact evaluation of what is exported.
+    margin : float
+        By how much networks overfulfil them, in units of the scaled target; the bound is that of the demands without
+        a margin.
+    """
     options = options or TrainOptions()
     started = time.monotonic()
     deadline = started + options.time_limit
     _check(data, specification)
-    start = _warm_start(data, specification, options, started + WARM_START_SHARE * options.time_limit)
+    loose, tight = (scaled_demands(demands, data.scaling, 1, m) for m in (0.0, margin))
+    within = build_programme(specification, data, demands=tight)
+    start = _warm_start(within, data, specification, options, started + WARM_START_SHARE * options.time_limit)
     width, interrupted = _any_width(data, specification, options)
     if interrupted:
         # Ctrl-C ends the training, not this part of it: what the warm start found is kept.
@@ -92,17 +146,27 @@ def train(data: TrainingData, specification: Specification, options: TrainOption
         options.on_progress(Progress(state.seconds, state.objective, state.bound))
 
     prices = None if width is None else np.array([float(width.scale * price) for price in width.prices])
-    training, outcome, why = _optimise(data, specification, replace(options, on_progress=keep), start, prices, deadline)
+    reporting = replace(options, on_progress=keep)
+    training, outcome, why = _optimise(data, specification, reporting, start, prices, deadline, loose)
     proposals = [start[1]]
     if outcome.values is not None:
         proposals.append(training.parameters(outcome.values))
+        if demands:
+            proposals += [p for _, p in polish(within, proposals[-1], options.solver, time.monotonic() + LAST_SECONDS)]
     candidates = [_judge(p, data, specification) for p in proposals]
-    best = min(candidates, key=lambda candidate: candidate.objective)
+    allowed = [c for c in candidates if all(demand.met_by(c.network) for demand in demands)]
+    if not allowed:
+        reason = "" if outcome.bound == np.inf else outcome.reason or "no network that meets the demands was found"
+        return NetworkSolution(None, outcome.bound, reason)
+    best = min(allowed, key=lambda candidate: candidate.objective)
     if width is not None and outcome.bound < float_down(width.bound):
         outcome = replace(outcome, bound=float_down(width.bound))
         why = f"{why}; the bound is that of any width"
-    record = _record(best, candidates[-1], outcome, data, options, why, time.monotonic() - started)
-    return TrainingResult(best.network, best.raw, replace(record, history=tuple(history)))
+    solved = candidates[min(1, len(candidates) - 1)]
+    record = _record(best, solved, outcome, data, options, why, time.monotonic() - started)
+    result = TrainingResult(best.network, best.raw, replace(record, history=tuple(history)))
+    proven = record.status is Status.OPTIMAL
+    return NetworkSolution(result, record.bound, "" if proven else outcome.reason or "the gap is open")
 
 
 def _check(data: TrainingData, specification: Specification) -> None:
@@ -120,10 +184,13 @@ def _check(data: TrainingData, specification: Specification) -> None:
 
 
 def _warm_start(
-    data: TrainingData, specification: Specification, options: TrainOptions, deadline: float
+    training: TrainingProgramme,
+    data: TrainingData,
+    specification: Specification,
+    options: TrainOptions,
+    deadline: float,
 ) -> tuple[float, Parameters]:
     """Return the best polished network and its claimed objective; the constant network if nothing is better."""
-    training = build_programme(specification, data)
     best: tuple[float, Parameters] = (np.inf, _constant(data, specification))
     for number, start in enumerate(gradient_starts(specification, data, options.seed)):
         # One start is always polished, so that a very short time limit still returns a sensible network.
@@ -175,10 +242,12 @@ def _optimise(
     start: tuple[float, Parameters],
     prices: FloatArray | None,
     deadline: float,
+    demands: ScaledDemands,
 ) -> tuple[TrainingProgramme, Outcome, str]:
-    training = build_programme(specification, data, _size_bound(specification, start[0]), prices)
+    training = build_programme(specification, data, _size_bound(specification, start[0]), prices, demands)
     lowered = lower_programme(training.programme)
     choice = choose(lowered.programme, options.solver)
+    fits = np.isfinite(start[0]) or not demands.clauses
     outcome = choice.backend.solve(
         lowered.programme,
         SolveOptions(
@@ -186,7 +255,8 @@ def _optimise(
             threads=options.threads,
             gap_tolerance=options.gap_tolerance,
             seed=options.seed,
-            start=lowered.extend(training.point(start[1])),
+            # Without a polished network there is only a constant, which need not meet the demands.
+            start=lowered.extend(training.point(start[1])) if fits else None,
             on_progress=options.on_progress,
         ),
     )
