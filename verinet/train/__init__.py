@@ -28,10 +28,19 @@ from verinet.train.dispatch import train_network
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters, read_back
 from verinet.train.outputs import AnySpecification, TrainedOutputs, train_outputs
-from verinet.train.result import Earlier, KeptConstraint, Method, TrainingRecord, TrainingResult, UniversalRecord
+from verinet.train.result import (
+    CertifiedResult,
+    Earlier,
+    KeptConstraint,
+    Method,
+    TrainingRecord,
+    TrainingResult,
+    UniversalRecord,
+)
 from verinet.train.specification import (
     AnyWidthSpecification,
     Budget,
+    ConstraintRound,
     Loss,
     Objective,
     PointCondition,
@@ -42,6 +51,7 @@ from verinet.train.specification import (
     UniversalConstraint,
     UniversalFair,
     UniversalMonotone,
+    UniversalProperty,
 )
 from verinet.train.trainer import train
 
@@ -49,6 +59,8 @@ __all__ = [
     "AnySpecification",
     "AnyWidthSpecification",
     "Budget",
+    "CertifiedResult",
+    "ConstraintRound",
     "Convolutional",
     "ConvolutionalResult",
     "ConvolutionalSpecification",
@@ -78,6 +90,7 @@ __all__ = [
     "UniversalConstraint",
     "UniversalFair",
     "UniversalMonotone",
+    "UniversalProperty",
     "UniversalRecord",
     "Validation",
     "combine",

@@ -10,6 +10,7 @@ from verinet.encode import Encoded, relu, variable_affine
 from verinet.numeric import FloatArray, IntArray
 from verinet.program import Expressions, Indicator, Programme, ProgrammeBuilder
 from verinet.train.data import TrainingData
+from verinet.train.demand_rows import ScaledDemands, add_demands
 from verinet.train.specification import Loss, Specification, UnitTightening
 
 __all__ = ["Parameters", "TrainingProgramme", "build_programme"]
@@ -122,10 +123,11 @@ class _Builder:
         data: TrainingData,
         weight_bound: float,
         prices: FloatArray | None,
+        demands: ScaledDemands,
         tightening: UnitTightening,
     ) -> None:
         self.spec, self.data, self.bound, self.prices = specification, data, weight_bound, prices
-        self.tightening = tightening
+        self.demands, self.tightening = demands, tightening
         self.x, self.y = data.scaled_x, data.scaled_y
         self.signs = specification.signs
         self.builder = ProgrammeBuilder()
@@ -142,20 +144,28 @@ class _Builder:
         """Return ``sum_j |w_kj| + |b_k|``."""
         return self.weights[unit].size.total() + self.biases[unit : unit + 1].size
 
-    def output(self) -> Expressions:
-        """Return f at every sample, with the ReLU encoding of the verifier."""
-        ones = np.ones((len(self.x), 1))
-        total = self.skip.value.linear(self.x) + Expressions.variables([self.offset]).linear(ones)
+    def output(self, x: FloatArray, *, sampled: bool) -> Expressions:
+        """Return f at some points, with the ReLU encoding of the verifier; at the samples, as far as the loss needs."""
+        ones = np.ones((len(x), 1))
+        total = self.skip.value.linear(x) + Expressions.variables([self.offset]).linear(ones)
         # |w.x + b| <= (|w|_1 + |b|) max(|x|_inf, 1) in the ball, and <= (|x|_1 + 1) times the bound in the box.
-        largest = np.maximum(np.abs(self.x).max(axis=1, initial=0.0), 1.0)
-        reach = self.bound * (largest if self.tightening.ball_bounds else np.abs(self.x).sum(axis=1) + 1.0)
+        largest = np.maximum(np.abs(x).max(axis=1, initial=0.0), 1.0)
+        reach = self.bound * (largest if self.tightening.ball_bounds else np.abs(x).sum(axis=1) + 1.0)
         for k, sign in enumerate(self.signs):
-            before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, self.x)
-            after = self._hidden(k, sign, Encoded(before, -reach, reach))
-            self.completions.append(_complete_relu(after.expressions, self.x, k))
-            self._price(k, after.expressions)
+            before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, x)
+            within = Encoded(before, -reach, reach)
+            after = self._hidden(k, sign, within) if sampled else relu(self.builder, f"h{k}", within)
+            self.completions.append(_complete_relu(after.expressions, x, k))
+            if sampled:
+                self._price(k, after.expressions)
             total = total + after.expressions.scaled(float(sign))
         return total
+
+    def meet_demands(self) -> None:
+        """Add the outputs at the demands' points, and the demands."""
+        if self.demands.clauses:
+            complete = add_demands(self.builder, self.demands, self.output(self.demands.x, sampled=False))
+            self.completions.append(lambda point, _: complete(point))
 
     def _hidden(self, unit: int, sign: int, before: Encoded) -> Encoded:
         """Return a unit's values: ReLUs, but values that the loss wants small need only lie above them.
@@ -267,7 +277,8 @@ class _Builder:
             self.builder.rows(total, lower=0.0)
 
     def build(self) -> TrainingProgramme:
-        LOSSES[self.spec.objective.loss](self, self.output())
+        LOSSES[self.spec.objective.loss](self, self.output(self.x, sampled=True))
+        self.meet_demands()
         self.structure()
         self.monotone()
         self.builder.objective = Expressions.stack(self.costs).total()
@@ -364,6 +375,7 @@ def build_programme(
     data: TrainingData,
     weight_bound: float | None = None,
     prices: FloatArray | None = None,
+    demands: ScaledDemands | None = None,
     tightening: UnitTightening | None = None,
 ) -> TrainingProgramme:
     """Write training as a programme.
@@ -377,6 +389,8 @@ def build_programme(
     prices : ndarray, shape (samples,), or None
         Of outputs, such that ``|sum_n prices_n relu(w . x_n + b)| <= l1 (|w|_1 + |b|)`` for all w and b: the dual
         solution of training of any width. With the rows that say so, the relaxation is as good as its bound.
+    demands : ScaledDemands or None
+        What outputs at further points must meet.
     tightening : UnitTightening or None
 
     Returns
@@ -385,4 +399,5 @@ def build_programme(
         Its optimum is that of the specification over all networks of the given architecture, in scaled features.
     """
     bound = min(specification.weight_bound, weight_bound or specification.weight_bound)
-    return _Builder(specification, data, bound, prices, tightening or UnitTightening()).build()
+    demands = demands or ScaledDemands.none(data.x.shape[1])
+    return _Builder(specification, data, bound, prices, demands, tightening or UnitTightening()).build()

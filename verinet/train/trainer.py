@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from verinet.encode import lower_programme
 from verinet.errors import DataError, InputError
-from verinet.model import Network
+from verinet.model import Demand, Network
 from verinet.numeric import FloatArray, float_down
 from verinet.program import Outcome, Progress, SolveOptions, Status
 from verinet.solve import AUTO, choose
@@ -20,6 +20,7 @@ from verinet.train.any_width.trainer import make_ready
 from verinet.train.blocks import descend_by_blocks
 from verinet.train.cells import Relaxation, prepare_cells, search_cells
 from verinet.train.data import TrainingData
+from verinet.train.demand_rows import ScaledDemands, scaled_demands
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters, build_network, snap, to_raw, to_scaled
 from verinet.train.objective import exact_objective
@@ -37,7 +38,13 @@ from verinet.train.specification import (
 from verinet.train.warm_start import gradient_starts, polish
 from verinet.verify import Deadline
 
-__all__ = ["OBJECTIVE_TOLERANCE", "train"]
+__all__ = ["OBJECTIVE_TOLERANCE", "NetworkSolution", "solve_network", "train"]
+
+LEAST_MARGIN = 1e-6
+"""By how much networks overfulfil demands, in units of the scaled target: more than solvers' tolerances."""
+
+LAST_SECONDS = 5.0
+"""For a network that keeps the margin, once the optimum without one is known."""
 
 OBJECTIVE_TOLERANCE = 1e-6
 """How far the exact objective may lie from the solver's before the record says so."""
@@ -68,6 +75,25 @@ SEEDS_APART = 1000
 
 PATIENCE = 4
 """Rounds of gradient runs without a better network that end the warm start."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkSolution:
+    """What was found of a training under demands.
+
+    Parameters
+    ----------
+    result : TrainingResult or None
+        None if no network that meets the demands was found.
+    bound : float
+        Infinite where a solver claims that no network meets the demands.
+    reason : str
+        Why the optimum is not proven; empty where it is.
+    """
+
+    result: TrainingResult | None
+    bound: float
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,17 +136,55 @@ def train(
     InputError
         If the specification names features that the data does not have, or the earlier training was another.
     """
+    solution = solve_network(data, specification, options, tightening=tightening, earlier=earlier)
+    assert solution.result is not None
+    return solution.result
+
+
+def solve_network(
+    data: TrainingData,
+    specification: Specification,
+    options: TrainOptions | None = None,
+    demands: Sequence[Demand] = (),
+    margin: float = LEAST_MARGIN,
+    *,
+    tightening: UnitTightening | None = None,
+    earlier: Earlier | None = None,
+) -> NetworkSolution:
+    """Train a network that meets demands at further points; see `train`.
+
+    Parameters
+    ----------
+    data : TrainingData
+    specification : Specification
+    options : TrainOptions or None
+    demands : sequence of Demand
+        The network meets them, by exact evaluation of what is exported.
+    margin : float
+        By how much networks overfulfil them, in units of the scaled target; the bound is that of the demands without
+        a margin.
+    tightening : UnitTightening or None
+    earlier : Earlier or None
+        Of a training without demands.
+    """
     options, tightening = options or TrainOptions(), tightening or UnitTightening()
     _check(data, specification)
     begin = _begin(data, specification, earlier)
     started = time.monotonic()
-    relaxation = prepare_cells(data, specification) if tightening.cells and options.solver == AUTO else None
+    searched = tightening.cells and options.solver == AUTO and not demands
+    relaxation = prepare_cells(data, specification) if searched else None
     if relaxation is not None:
-        return _by_cells(data, specification, options, relaxation, begin, started)
+        result = _by_cells(data, specification, options, relaxation, begin, started)
+        return _solution(result, "the gap is open")
     if tightening.any_width and _is_priced(data, specification):
         make_ready(options)
         started = time.monotonic()
-    return _by_programme(data, specification, options, tightening, begin, started)
+    return _by_programme(data, specification, options, tightening, begin, started, demands, margin)
+
+
+def _solution(result: TrainingResult, reason: str) -> NetworkSolution:
+    proven = result.record.status is Status.OPTIMAL
+    return NetworkSolution(result, result.record.bound, "" if proven else reason)
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,16 +270,20 @@ def _by_programme(
     tightening: UnitTightening,
     begin: _Begin,
     started: float,
-) -> TrainingResult:
+    demands: Sequence[Demand],
+    margin: float,
+) -> NetworkSolution:
     """Solve the mixed-integer programme, from a warm start and with the bound of any width."""
     deadline = started + options.time_limit
+    loose, tight = (scaled_demands(demands, data.scaling, 1, m) for m in (0.0, margin))
+    within = build_programme(specification, data, demands=tight, tightening=tightening)
     start, settled = (begin.objective, begin.parameters), False
     if tightening.warm_start:
         until = started + WARM_START_SHARE * options.time_limit
-        start = _warm_start(data, specification, options, tightening, until, start)
+        start = _warm_start(within, data, specification, options, until, start)
     if tightening.blocks and _is_large(data, specification) and np.isfinite(start[0]):
         until = time.monotonic() + BLOCKS_SHARE * options.time_limit
-        start, settled = _by_blocks(data, specification, options, tightening, until, start)
+        start, settled = _by_blocks(within, options, until, start)
     width, interrupted = _any_width(data, specification, options) if tightening.any_width else (None, False)
     if interrupted:
         # Ctrl-C ends the training, not this part of it: what the warm start found is kept.
@@ -223,13 +291,19 @@ def _by_programme(
     history, keep = _recorder(options, started)
     prices = None if width is None else np.array([float(width.scale * price) for price in width.prices])
     training, outcome, why = _optimise(
-        data, specification, replace(options, on_progress=keep), start, prices, tightening, deadline
+        data, specification, replace(options, on_progress=keep), start, prices, tightening, deadline, loose
     )
     proposals = [start[1]]
     if outcome.values is not None:
         proposals.append(training.parameters(outcome.values))
+        if demands:
+            proposals += [p for _, p in polish(within, proposals[-1], options.solver, time.monotonic() + LAST_SECONDS)]
     candidates = [*begin.candidates, *(_judge(p, data, specification) for p in proposals)]
-    best = min(candidates, key=lambda candidate: candidate.objective)
+    allowed = [c for c in candidates if all(demand.met_by(c.network) for demand in demands)]
+    if not allowed:
+        reason = "" if outcome.bound == np.inf else outcome.reason or "no network that meets the demands was found"
+        return NetworkSolution(None, outcome.bound, reason)
+    best = min(allowed, key=lambda candidate: candidate.objective)
     if width is not None and outcome.bound < float_down(width.bound):
         outcome = replace(outcome, bound=float_down(width.bound))
         why = f"{why}; the bound is that of any width"
@@ -238,8 +312,11 @@ def _by_programme(
     basis = CLAIMED
     if outcome.bound < begin.bound:
         outcome, basis = replace(outcome, bound=begin.bound), begin.basis
-    record = _record(best, candidates[-1], outcome, data, options, why, time.monotonic() - started)
-    return TrainingResult(best.network, best.raw, replace(record, history=tuple(history), basis=basis))
+    first = len(begin.candidates)
+    solved = candidates[min(first + 1, len(candidates) - 1)]
+    record = _record(best, solved, outcome, data, options, why, time.monotonic() - started)
+    result = TrainingResult(best.network, best.raw, replace(record, history=tuple(history), basis=basis))
+    return _solution(result, outcome.reason or "the gap is open")
 
 
 def _check(data: TrainingData, specification: Specification) -> None:
@@ -257,15 +334,14 @@ def _check(data: TrainingData, specification: Specification) -> None:
 
 
 def _warm_start(
+    training: TrainingProgramme,
     data: TrainingData,
     specification: Specification,
     options: TrainOptions,
-    tightening: UnitTightening,
     deadline: float,
     best: tuple[float, Parameters],
 ) -> tuple[float, Parameters]:
     """Return the best polished network and its claimed objective; the given ones if nothing is better."""
-    training = build_programme(specification, data, tightening=tightening)
     rounds = itertools.count() if _is_large(data, specification) else range(1)
     since = 0
     for number in rounds:
@@ -287,15 +363,9 @@ def _is_large(data: TrainingData, specification: Specification) -> bool:
 
 
 def _by_blocks(
-    data: TrainingData,
-    specification: Specification,
-    options: TrainOptions,
-    tightening: UnitTightening,
-    deadline: float,
-    start: tuple[float, Parameters],
+    training: TrainingProgramme, options: TrainOptions, deadline: float, start: tuple[float, Parameters]
 ) -> tuple[tuple[float, Parameters], bool]:
     """Improve a network unit by unit; tell whether it is optimal in each of these blocks."""
-    training = build_programme(specification, data, tightening=tightening)
     found = descend_by_blocks(
         training, *start, SolveOptions(threads=options.threads, seed=options.seed), options.solver, deadline
     )
@@ -348,11 +418,13 @@ def _optimise(
     prices: FloatArray | None,
     tightening: UnitTightening,
     deadline: float,
+    demands: ScaledDemands,
 ) -> tuple[TrainingProgramme, Outcome, str]:
     largest = _size_bound(specification, start[0]) if tightening.cutoff else None
-    training = build_programme(specification, data, largest, prices, tightening)
+    training = build_programme(specification, data, largest, prices, demands, tightening)
     lowered = lower_programme(training.programme)
     choice = choose(lowered.programme, options.solver)
+    fits = tightening.warm_start and (np.isfinite(start[0]) or not demands.clauses)
     outcome = choice.backend.solve(
         lowered.programme,
         SolveOptions(
@@ -360,7 +432,8 @@ def _optimise(
             threads=options.threads,
             gap_tolerance=options.gap_tolerance,
             seed=options.seed,
-            start=lowered.extend(training.point(start[1])) if tightening.warm_start else None,
+            # Without a polished network there is only a constant, which need not meet the demands.
+            start=lowered.extend(training.point(start[1])) if fits else None,
             on_progress=options.on_progress,
         ),
     )
