@@ -94,8 +94,9 @@ def search_cells(
     try:
         for _ in state.steps():
             on_progress(state.best, state.bound)
-        if state.bound < state.enough:
-            reason = "the time limit was reached" if deadline.passed else "what is left of the gap is rounding"
+        # Without open nodes, what is left of a gap is rounding: how much that is, the caller sees.
+        if deadline.passed and state.bound < state.enough:
+            reason = "the time limit was reached"
     except KeyboardInterrupt:
         reason = "interrupted"
     except SolverError as error:
