@@ -26,21 +26,32 @@ from verinet.train.combination import combine
 from verinet.train.data import Scaling, TrainingData
 from verinet.train.dispatch import train_network
 from verinet.train.dual import DualSolution
-from verinet.train.export import RawParameters
+from verinet.train.export import RawParameters, read_back
 from verinet.train.outputs import AnySpecification, TrainedOutputs, train_outputs
-from verinet.train.result import KeptConstraint, Method, TrainingRecord, TrainingResult, UniversalRecord
+from verinet.train.result import (
+    CertifiedResult,
+    Earlier,
+    KeptConstraint,
+    Method,
+    TrainingRecord,
+    TrainingResult,
+    UniversalRecord,
+)
 from verinet.train.specification import (
     AnyWidthSpecification,
     Budget,
+    ConstraintRound,
     Loss,
     Objective,
     PointCondition,
     Skip,
     Specification,
     TrainOptions,
+    UnitTightening,
     UniversalConstraint,
     UniversalFair,
     UniversalMonotone,
+    UniversalProperty,
 )
 from verinet.train.trainer import train
 
@@ -48,10 +59,13 @@ __all__ = [
     "AnySpecification",
     "AnyWidthSpecification",
     "Budget",
+    "CertifiedResult",
+    "ConstraintRound",
     "Convolutional",
     "ConvolutionalResult",
     "ConvolutionalSpecification",
     "DualSolution",
+    "Earlier",
     "FilterParameters",
     "KeptConstraint",
     "Loss",
@@ -72,13 +86,16 @@ __all__ = [
     "TrainingData",
     "TrainingRecord",
     "TrainingResult",
+    "UnitTightening",
     "UniversalConstraint",
     "UniversalFair",
     "UniversalMonotone",
+    "UniversalProperty",
     "UniversalRecord",
     "Validation",
     "combine",
     "cross_validate",
+    "read_back",
     "regularisation_path",
     "train",
     "train_any_width",

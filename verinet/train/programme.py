@@ -1,7 +1,7 @@
 """The training programme: parameters are variables, samples are constants, ReLUs are those of the verifier."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +10,8 @@ from verinet.encode import Encoded, relu, variable_affine
 from verinet.numeric import FloatArray, IntArray
 from verinet.program import Expressions, Indicator, Programme, ProgrammeBuilder
 from verinet.train.data import TrainingData
-from verinet.train.specification import Loss, Specification
+from verinet.train.demand_rows import ScaledDemands, add_demands
+from verinet.train.specification import Loss, Specification, UnitTightening
 
 __all__ = ["Parameters", "TrainingProgramme", "build_programme"]
 
@@ -102,14 +103,31 @@ class TrainingProgramme:
             complete(point, parameters)
         return point
 
+    def with_units_fixed(self, parameters: Parameters, units: Sequence[int]) -> Programme:
+        """Return the programme with some units' weights and biases at given values."""
+        point, lower, upper = self.point(parameters), self.programme.lower.copy(), self.programme.upper.copy()
+        for unit in units:
+            one = self._biases[unit : unit + 1]
+            for places in (self._weights[unit].up, self._weights[unit].down, one.up, one.down):
+                # A solver's value may be off its bounds by a tolerance.
+                lower[places] = upper[places] = np.clip(point[places], lower[places], upper[places])
+        return replace(self.programme, lower=lower, upper=upper)
+
 
 class _Builder:
     """Builds the programme piece by piece; each piece also says how a point is completed with its variables."""
 
     def __init__(
-        self, specification: Specification, data: TrainingData, weight_bound: float, prices: FloatArray | None
+        self,
+        specification: Specification,
+        data: TrainingData,
+        weight_bound: float,
+        prices: FloatArray | None,
+        demands: ScaledDemands,
+        tightening: UnitTightening,
     ) -> None:
         self.spec, self.data, self.bound, self.prices = specification, data, weight_bound, prices
+        self.demands, self.tightening = demands, tightening
         self.x, self.y = data.scaled_x, data.scaled_y
         self.signs = specification.signs
         self.builder = ProgrammeBuilder()
@@ -126,28 +144,57 @@ class _Builder:
         """Return ``sum_j |w_kj| + |b_k|``."""
         return self.weights[unit].size.total() + self.biases[unit : unit + 1].size
 
-    def output(self) -> Expressions:
-        """Return f at every sample, with the ReLU encoding of the verifier."""
-        ones = np.ones((len(self.x), 1))
-        total = self.skip.value.linear(self.x) + Expressions.variables([self.offset]).linear(ones)
-        # |w.x + b| <= (|w|_1 + |b|) max(|x|_inf, 1) for each sample.
-        reach = self.bound * np.maximum(np.abs(self.x).max(axis=1, initial=0.0), 1.0)
+    def output(self, x: FloatArray, *, sampled: bool) -> Expressions:
+        """Return f at some points, with the ReLU encoding of the verifier; at the samples, as far as the loss needs."""
+        ones = np.ones((len(x), 1))
+        total = self.skip.value.linear(x) + Expressions.variables([self.offset]).linear(ones)
+        # |w.x + b| <= (|w|_1 + |b|) max(|x|_inf, 1) in the ball, and <= (|x|_1 + 1) times the bound in the box.
+        largest = np.maximum(np.abs(x).max(axis=1, initial=0.0), 1.0)
+        reach = self.bound * (largest if self.tightening.ball_bounds else np.abs(x).sum(axis=1) + 1.0)
         for k, sign in enumerate(self.signs):
-            before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, self.x)
-            after = relu(self.builder, f"h{k}", Encoded(before, -reach, reach))
-            self.completions.append(_complete_relu(after.expressions, self.x, k))
-            self._price(k, after.expressions)
+            before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, x)
+            within = Encoded(before, -reach, reach)
+            after = self._hidden(k, sign, within) if sampled else relu(self.builder, f"h{k}", within)
+            self.completions.append(_complete_relu(after.expressions, x, k))
+            if sampled:
+                self._price(k, after.expressions)
             total = total + after.expressions.scaled(float(sign))
         return total
 
+    def meet_demands(self) -> None:
+        """Add the outputs at the demands' points, and the demands."""
+        if self.demands.clauses:
+            complete = add_demands(self.builder, self.demands, self.output(self.demands.x, sampled=False))
+            self.completions.append(lambda point, _: complete(point))
+
+    def _hidden(self, unit: int, sign: int, before: Encoded) -> Encoded:
+        """Return a unit's values: ReLUs, but values that the loss wants small need only lie above them.
+
+        A value above the ReLU then costs no less, so the optimum is the same, and lying above is convex.
+        """
+        one_sided = self.tightening.one_sided and self.spec.objective.loss.classifies
+        convex = np.flatnonzero(sign * self.y < 0) if one_sided else np.zeros(0, dtype=np.int64)
+        exact = np.setdiff1d(np.arange(len(self.y)), convex)
+        part = Encoded(before.expressions[exact], before.lower[exact], before.upper[exact])
+        after = relu(self.builder, f"h{unit}", part)
+        above = Expressions.variables(
+            self.builder.variables(f"above{unit}", np.zeros(len(convex)), before.upper[convex])
+        )
+        self.builder.rows(above - before.expressions[convex], lower=0.0)
+        order = np.argsort(np.concatenate([exact, convex]))
+        together = Expressions.stack([after.expressions, above])[order]
+        return Encoded(together, np.maximum(before.lower, 0.0), np.maximum(before.upper, 0.0))
+
     def _price(self, unit: int, hidden: Expressions) -> None:
-        """Add ``|sum_n g_n h_n| <= l1 size`` for prices g at which no unit is worth more than its size."""
+        """Add ``sign sum_n g_n h_n <= l1 size`` for prices g at which no unit is worth more than its size.
+
+        The unit's own sign is enough: a unit that makes the output worse than it could never helps the relaxation.
+        """
         if self.prices is None:
             return
-        worth = hidden.linear(self.prices[None, :])
+        worth = hidden.linear(self.signs[unit] * self.prices[None, :])
         cost = self.size_of(unit).scaled(self.spec.objective.l1 * (1 + PRICE_SLACK))
         self.builder.rows(cost - worth, lower=0.0)
-        self.builder.rows(cost + worth, lower=0.0)
 
     def structure(self) -> None:
         """Add the L1 balls, symmetry, pruning binaries, budgets and their costs."""
@@ -180,7 +227,7 @@ class _Builder:
     def _order_units(self, sizes: list[Expressions]) -> None:
         """Order the units of one sign by size: any network can be written so, unused units last."""
         for k, (sign, following) in enumerate(pairwise(self.signs)):
-            if sign == following:
+            if sign == following and self.tightening.symmetry:
                 self.builder.rows(sizes[k] - sizes[k + 1], lower=0.0)
 
     def _support(self, count_features: bool) -> None:
@@ -230,7 +277,8 @@ class _Builder:
             self.builder.rows(total, lower=0.0)
 
     def build(self) -> TrainingProgramme:
-        LOSSES[self.spec.objective.loss](self, self.output())
+        LOSSES[self.spec.objective.loss](self, self.output(self.x, sampled=True))
+        self.meet_demands()
         self.structure()
         self.monotone()
         self.builder.objective = Expressions.stack(self.costs).total()
@@ -327,6 +375,8 @@ def build_programme(
     data: TrainingData,
     weight_bound: float | None = None,
     prices: FloatArray | None = None,
+    demands: ScaledDemands | None = None,
+    tightening: UnitTightening | None = None,
 ) -> TrainingProgramme:
     """Write training as a programme.
 
@@ -339,6 +389,9 @@ def build_programme(
     prices : ndarray, shape (samples,), or None
         Of outputs, such that ``|sum_n prices_n relu(w . x_n + b)| <= l1 (|w|_1 + |b|)`` for all w and b: the dual
         solution of training of any width. With the rows that say so, the relaxation is as good as its bound.
+    demands : ScaledDemands or None
+        What outputs at further points must meet.
+    tightening : UnitTightening or None
 
     Returns
     -------
@@ -346,4 +399,5 @@ def build_programme(
         Its optimum is that of the specification over all networks of the given architecture, in scaled features.
     """
     bound = min(specification.weight_bound, weight_bound or specification.weight_bound)
-    return _Builder(specification, data, bound, prices).build()
+    demands = demands or ScaledDemands.none(data.x.shape[1])
+    return _Builder(specification, data, bound, prices, demands, tightening or UnitTightening()).build()

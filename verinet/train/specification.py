@@ -7,21 +7,24 @@ from enum import Enum
 import numpy as np
 
 from verinet.errors import InputError
-from verinet.model import Domain
+from verinet.model import Domain, Network, Property
 from verinet.program import Progress
 
 __all__ = [
     "AnyWidthSpecification",
     "Budget",
+    "ConstraintRound",
     "Loss",
     "Objective",
     "PointCondition",
     "Skip",
     "Specification",
     "TrainOptions",
+    "UnitTightening",
     "UniversalConstraint",
     "UniversalFair",
     "UniversalMonotone",
+    "UniversalProperty",
 ]
 
 
@@ -251,7 +254,30 @@ class UniversalFair:
         _check_box(self.domain)
 
 
-UniversalConstraint = UniversalMonotone | UniversalFair
+@dataclass(frozen=True, eq=False)
+class UniversalProperty:
+    """A property of a property file: at all inputs of its domain.
+
+    Parameters
+    ----------
+    prop : Property
+    domain : Domain
+        Of the property file, in raw units; its inputs are the features of the data.
+    references : Mapping
+        Other networks that it compares with, by name.
+    """
+
+    prop: Property
+    domain: Domain
+    references: Mapping[str, Network] = field(default_factory=dict)
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """The features it names beside its domain: none."""
+        return ()
+
+
+UniversalConstraint = UniversalMonotone | UniversalFair | UniversalProperty
 """Every kind; a table keyed on type covers these."""
 
 
@@ -338,6 +364,73 @@ def _check_directions(monotone: Mapping[int, int]) -> None:
 
 
 @dataclass(frozen=True)
+class ConstraintRound:
+    """Where the search for counterexamples stands after a round.
+
+    Parameters
+    ----------
+    number : int
+        From 1.
+    objective : float or None
+        Of the best network that passed; None where none did.
+    bound : float
+        Of the networks that keep the constraints.
+    added, counterexamples : int
+        Of this round, and of all.
+    seconds_training, seconds_verifying : float
+        Of all rounds.
+    """
+
+    number: int
+    objective: float | None
+    bound: float
+    added: int
+    counterexamples: int
+    seconds_training: float
+    seconds_verifying: float
+
+
+@dataclass(frozen=True)
+class UnitTightening:
+    """What makes training of so many units faster than the plain big-M model; each can be switched off.
+
+    Parameters
+    ----------
+    cells : bool
+        A search over the cells of the units' weights instead of a programme, where these are few and the solver is
+        "auto".
+    any_width : bool
+        The bound of networks of any width, and its prices as rows.
+    one_sided : bool
+        No binaries where the loss alone keeps a hidden value from being too large.
+    ball_bounds : bool
+        Bounds of activations from the L1 ball of a unit's weights, not from the box around it.
+    symmetry : bool
+        Units that can trade places are ordered by size.
+    cutoff : bool
+        Bounds of the units' sizes from the objective of the warm start.
+    warm_start : bool
+        Start from gradient runs, polished by linear programmes.
+    blocks : bool
+        Large programmes start from a descent unit by unit.
+    """
+
+    cells: bool = True
+    any_width: bool = True
+    one_sided: bool = True
+    ball_bounds: bool = True
+    symmetry: bool = True
+    cutoff: bool = True
+    warm_start: bool = True
+    blocks: bool = True
+
+    @classmethod
+    def none(cls) -> "UnitTightening":
+        """Return the plain big-M model."""
+        return cls(False, False, False, False, False, False, False, False)
+
+
+@dataclass(frozen=True)
 class TrainOptions:
     """How long and with what to optimise.
 
@@ -352,8 +445,12 @@ class TrainOptions:
     threads : int
     seed : int
         For the warm start and the solver.
+    most_rounds : int or None
+        Of training and verifying in turn, where properties are trained for by counterexamples; None for no limit.
     on_progress : callable
         Called with `Progress` as incumbent and bound move.
+    on_round : callable
+        Called with `ConstraintRound` after each round of training and verifying.
     on_notice : callable
         Receives a sentence that should be seen even where progress is not shown: why this takes longer than usual.
     """
@@ -363,5 +460,7 @@ class TrainOptions:
     gap_tolerance: float = 1e-4
     threads: int = 1
     seed: int = 0
+    most_rounds: int | None = None
     on_progress: Callable[[Progress], None] = field(default=lambda _: None)
+    on_round: Callable[[ConstraintRound], None] = field(default=lambda _: None)
     on_notice: Callable[[str], None] = field(default=lambda _: None)

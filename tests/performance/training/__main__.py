@@ -1,13 +1,15 @@
 """Print the grid of trainings beside the plain model; see README.md."""
 
 import argparse
+import csv
 import os
 import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
-from unittest.mock import patch
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
@@ -20,7 +22,7 @@ from verinet.encode import lower_programme
 from verinet.errors import VerinetError
 from verinet.model import evaluate
 from verinet.program import Status
-from verinet.train import Loss, Objective, Specification, TrainingData, TrainOptions, train
+from verinet.train import Loss, Objective, Specification, TrainingData, TrainOptions, UnitTightening, train
 from verinet.train.layered import (
     Architecture,
     ConvolutionLayer,
@@ -35,18 +37,24 @@ from verinet.train.layered import (
     integer,
     train_layered,
 )
+from verinet.verify import compile_kernels
 
-Run = Callable[[TrainOptions, Tightening], tuple[float, float, float]]
+SOLVERS = Path(__file__).with_name("solvers.csv")
+"""Seconds of each solver on the same programmes, the limit where the gap stayed open."""
+
+Tightenings = Tightening | UnitTightening
+
+Run = Callable[[TrainOptions, Any], tuple[float, float, float]]
 """From options and tightenings to seconds, objective and gap."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the grid; networks that are enumerated are so once, whatever solvers the plain model gets."""
+    """One row of the grid, and which tightenings it has."""
 
     name: str
     run: Run
-    enumerated: bool = False
+    tightening: type[Tightenings]
 
 
 def planted(samples: int, features: int, units: int, seed: int = 0) -> TrainingData:
@@ -63,16 +71,12 @@ def continuous(samples: int, features: int, positive: int, negative: int) -> Cas
     data = planted(samples, features, positive + negative)
     specification = Specification(positive, negative, objective=Objective(Loss.HINGE, l1=0.01))
 
-    def run(options: TrainOptions, tightening: Tightening) -> tuple[float, float, float]:
+    def run(options: TrainOptions, tightening: UnitTightening) -> tuple[float, float, float]:
         begin = time.monotonic()
-        if tightening == Tightening.none():
-            with patch("verinet.train.trainer._any_width", return_value=(None, False)):
-                record = train(data, specification, options).record
-        else:
-            record = train(data, specification, options).record
+        record = train(data, specification, options, tightening=tightening).record
         return time.monotonic() - begin, float(record.objective), record.gap
 
-    return Case(f"continuous ({samples},{features},{positive}+{negative})", run)
+    return Case(f"continuous ({samples},{features},{positive}+{negative})", run, UnitTightening)
 
 
 def layered(name: str, data: TrainingData, specification: LayeredSpecification) -> Case:
@@ -81,7 +85,7 @@ def layered(name: str, data: TrainingData, specification: LayeredSpecification) 
         record = train_layered(data, specification, options, tightening=tightening).record
         return time.monotonic() - begin, float(record.objective), record.gap
 
-    return Case(name, run, enumerated=True)
+    return Case(name, run, Tightening)
 
 
 def dense(samples: int, features: int, *units: int) -> Case:
@@ -119,39 +123,67 @@ def warm_up() -> None:
 
 def grid(arguments: argparse.Namespace) -> None:
     warm_up()
-    print(f"{'case':38s} {'solver':7s} {'model':14s} {'seconds':>8s} {'CPU':>8s} {'objective':>10s} {'gap':>7s}")
+    print(f"{'case':38s} {'solver':7s} {'model':16s} {'seconds':>8s} {'CPU':>8s} {'objective':>10s} {'gap':>7s}")
     ratios: list[float] = []
     for case in cases():
         if arguments.select not in case.name:
             continue
         for solver in arguments.solvers:
             options = TrainOptions(time_limit=arguments.limit, solver="auto", gap_tolerance=1e-3)
-            # Enumeration and the choice of a larger solver belong to this project; the plain model gets the solver.
-            if solver == arguments.solvers[0] or not case.enumerated:
-                own = "auto" if case.enumerated else solver
-                tight = show(case, own, "this project", replace(options, solver=own), Tightening())
-            plain = show(case, solver, "plain", replace(options, solver=solver), Tightening.none())
+            # Enumeration, cells and the choice of a solver belong to this project, which stands there once; the plain
+            # model gets the solver.
+            none = case.tightening.none()
+            if solver == arguments.solvers[0]:
+                tight = show(case, "auto", "this project", options, case.tightening())
+            plain = show(case, solver, "plain", replace(options, solver=solver), none)
             if tight is not None and plain is not None:
                 ratios.append(plain / tight)
-            for field in fields(Tightening) if arguments.ablate else ():
-                alone = replace(Tightening.none(), **{field.name: True})
-                show(case, solver, field.name, replace(options, solver=solver), alone)
+            for field in fields(case.tightening) if arguments.ablate else ():
+                everything_else = replace(case.tightening(), **{field.name: False})
+                show(case, solver, f"no {field.name}", options, everything_else)
+                alone = replace(none, **{field.name: True})
+                named = "auto" if field.name == "cells" else solver
+                show(case, solver, f"only {field.name}", replace(options, solver=named), alone)
     if ratios:
         mean = float(np.exp(np.mean(np.log(ratios))))
         print(f"plain over this project, geometric mean of {len(ratios)}: {mean:.2f}; least {min(ratios):.2f}")
 
 
-def show(case: Case, solver: str, model: str, options: TrainOptions, tightening: Tightening) -> float | None:
+def solver_grid(arguments: argparse.Namespace) -> None:
+    """Measure each solver on the tightened programmes, without cells and enumeration, and write the table."""
+    rows = [
+        continuous(20, 2, 1, 1),
+        continuous(30, 2, 1, 1),
+        continuous(20, 2, 2, 1),
+        continuous(30, 4, 1, 1),
+        dense(12, 3, 1),
+    ]
+    with SOLVERS.open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["case", "solver", "seconds", "gap"])
+        for case in rows:
+            for solver in ("gurobi", "highs", "scip", "cpsat"):
+                options = TrainOptions(time_limit=arguments.limit, solver=solver, gap_tolerance=1e-3)
+                try:
+                    seconds, _, gap = case.run(options, case.tightening())
+                except VerinetError as error:
+                    print(f"{case.name}: {solver}: {error}", flush=True)
+                    continue
+                table.writerow([case.name, solver, f"{seconds:.2f}", f"{gap:.4f}"])
+                print(f"{case.name:38s} {solver:7s} {seconds:8.2f} {gap:7.2%}", flush=True)
+
+
+def show(case: Case, solver: str, model: str, options: TrainOptions, tightening: Tightenings) -> float | None:
     """Print a row and return the seconds, the limit for a case that is open."""
     busy = processor_seconds()
     try:
         seconds, objective, gap = case.run(options, tightening)
     except VerinetError as error:
-        print(f"{case.name:38s} {solver:7s} {model:14s} {type(error).__name__}: {error}", flush=True)
+        print(f"{case.name:38s} {solver:7s} {model:16s} {type(error).__name__}: {error}", flush=True)
         return None
     busy = processor_seconds() - busy
     print(
-        f"{case.name:38s} {solver:7s} {model:14s} {seconds:8.2f} {busy:8.2f} {objective:10.5f} {gap:7.2%}", flush=True
+        f"{case.name:38s} {solver:7s} {model:16s} {seconds:8.2f} {busy:8.2f} {objective:10.5f} {gap:7.2%}", flush=True
     )
     return seconds if gap <= 2e-3 else options.time_limit
 
@@ -245,7 +277,8 @@ def memory(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.performance.training")
-    parser.add_argument("mode", nargs="?", choices=["grid", "breast-cancer", "digits", "memory"], default="grid")
+    modes = ["grid", "solvers", "breast-cancer", "digits", "memory"]
+    parser.add_argument("mode", nargs="?", choices=modes, default="grid")
     parser.add_argument("--limit", type=float, default=120.0)
     parser.add_argument("--sparse-limit", type=float, default=600.0)
     parser.add_argument("--solvers", nargs="+", default=["gurobi", "highs"])
@@ -254,8 +287,16 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=10)
     parser.add_argument("--ablate", action="store_true")
     arguments = parser.parse_args()
-    modes = {"grid": grid, "breast-cancer": breast_cancer, "digits": one_against_one, "memory": memory}
-    modes[arguments.mode](arguments)
+    # Once for an installation, and no part of any training.
+    compile_kernels("cones")
+    runs = {
+        "grid": grid,
+        "solvers": solver_grid,
+        "breast-cancer": breast_cancer,
+        "digits": one_against_one,
+        "memory": memory,
+    }
+    runs[arguments.mode](arguments)
 
 
 if __name__ == "__main__":
