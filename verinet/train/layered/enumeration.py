@@ -43,7 +43,7 @@ NARROWER = 0.8
 SLICE = 256
 """First columns between two looks at the clock."""
 
-FIRST = (2000, 20_000)
+FIRST = (2000, 6000)
 """Good networks are looked for among so few columns of the smallest slacks first, and among so many."""
 
 
