@@ -9,10 +9,10 @@ import numpy as np
 from verinet.encode import Encoded, relu, variable_affine
 from verinet.numeric import FloatArray, IntArray
 from verinet.program import Expressions, Indicator, Programme, ProgrammeBuilder
-from verinet.train.data import TrainingData
+from verinet.train.data import TrainingData, distinct_rows
 from verinet.train.specification import Loss, Specification
 
-__all__ = ["Parameters", "TrainingProgramme", "build_programme"]
+__all__ = ["Parameters", "Tangents", "TrainingProgramme", "build_programme"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,27 @@ class Parameters:
     biases: FloatArray
     skip: FloatArray
     offset: float
+
+
+@dataclass(frozen=True, eq=False)
+class Tangents:
+    """What stands for the losses of samples that the programme leaves out: their tangents at prices of all outputs.
+
+    Of prices g that are feasible in the dual of training of any width, the weighted loss of a sample left out is at
+    least ``D_n - g_n f_n``, and over all samples together ``sum_n g_n f_n`` is at most what the units' sizes cost plus
+    ``p . pull``. So the objective is at least the constants D_n, which the programme leaves out, plus losses and
+    ``g_n f_n`` of its own samples, the skip's cost minus ``p . pull``, and no cost of units' sizes.
+
+    Parameters
+    ----------
+    prices : ndarray, shape (samples,)
+        Of the programme's samples.
+    pull : ndarray, shape (features,)
+        ``sum_n g_n x_n`` over all samples, scaled.
+    """
+
+    prices: FloatArray
+    pull: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,10 +128,17 @@ class _Builder:
     """Builds the programme piece by piece; each piece also says how a point is completed with its variables."""
 
     def __init__(
-        self, specification: Specification, data: TrainingData, weight_bound: float, prices: FloatArray | None
+        self,
+        specification: Specification,
+        data: TrainingData,
+        weight_bound: float,
+        prices: FloatArray | None,
+        tangents: Tangents | None,
     ) -> None:
-        self.spec, self.data, self.bound, self.prices = specification, data, weight_bound, prices
+        self.spec, self.data, self.bound = specification, data, weight_bound
+        self.prices, self.tangents = prices, tangents
         self.x, self.y = data.scaled_x, data.scaled_y
+        self.points, self.place = distinct_rows(self.x)
         self.signs = specification.signs
         self.builder = ProgrammeBuilder()
         self.completions: list[Callable[[FloatArray, Parameters], None]] = []
@@ -127,24 +155,30 @@ class _Builder:
         return self.weights[unit].size.total() + self.biases[unit : unit + 1].size
 
     def output(self) -> Expressions:
-        """Return f at every sample, with the ReLU encoding of the verifier."""
-        ones = np.ones((len(self.x), 1))
-        total = self.skip.value.linear(self.x) + Expressions.variables([self.offset]).linear(ones)
+        """Return f at every sample, with the ReLU encoding of the verifier; samples with equal features share theirs."""
+        x = self.points
+        total = self.skip.value.linear(x) + Expressions.variables([self.offset]).linear(np.ones((len(x), 1)))
         # |w.x + b| <= (|w|_1 + |b|) max(|x|_inf, 1) for each sample.
-        reach = self.bound * np.maximum(np.abs(self.x).max(axis=1, initial=0.0), 1.0)
+        reach = self.bound * np.maximum(np.abs(x).max(axis=1, initial=0.0), 1.0)
         for k, sign in enumerate(self.signs):
-            before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, self.x)
+            before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, x)
             after = relu(self.builder, f"h{k}", Encoded(before, -reach, reach))
-            self.completions.append(_complete_relu(after.expressions, self.x, k))
+            self.completions.append(_complete_relu(after.expressions, x, k))
             self._price(k, after.expressions)
             total = total + after.expressions.scaled(float(sign))
-        return total
+        return total[self.place]
+
+    def tangent(self, output: Expressions) -> None:
+        """Add the tangents' part that depends on the network."""
+        if self.tangents is not None:
+            self.costs.append(output.linear(self.tangents.prices[None, :]))
+            self.costs.append(self.skip.value.linear(-self.tangents.pull[None, :]))
 
     def _price(self, unit: int, hidden: Expressions) -> None:
         """Add ``|sum_n g_n h_n| <= l1 size`` for prices g at which no unit is worth more than its size."""
         if self.prices is None:
             return
-        worth = hidden.linear(self.prices[None, :])
+        worth = hidden.linear(np.bincount(self.place, self.prices)[None, :])
         cost = self.size_of(unit).scaled(self.spec.objective.l1 * (1 + PRICE_SLACK))
         self.builder.rows(cost - worth, lower=0.0)
         self.builder.rows(cost + worth, lower=0.0)
@@ -158,8 +192,9 @@ class _Builder:
         if used is None and sizes:
             self.builder.rows(Expressions.stack(sizes), upper=self.bound)
         self._order_units(sizes)
-        for part in (*sizes, self.skip.size.total()):
+        for part in sizes if self.tangents is None else ():
             self.costs.append(part.scaled(objective.l1))
+        self.costs.append(self.skip.size.total().scaled(objective.l1))
         counts_features = objective.feature_penalty or budget.features is not None
         if objective.l0 or budget.nonzeros is not None or counts_features:
             self._support(bool(counts_features))
@@ -230,7 +265,9 @@ class _Builder:
             self.builder.rows(total, lower=0.0)
 
     def build(self) -> TrainingProgramme:
-        LOSSES[self.spec.objective.loss](self, self.output())
+        output = self.output()
+        LOSSES[self.spec.objective.loss](self, output)
+        self.tangent(output)
         self.structure()
         self.monotone()
         self.builder.objective = Expressions.stack(self.costs).total()
@@ -302,12 +339,21 @@ def _add_zero_one(state: _Builder, output: Expressions) -> None:
     short = output.scaled(-state.y).shifted(margin)
     _, upper = state.builder.enclosure(short)
     state.builder.semantic(Indicator(errors, short, upper, active=False))
+    _no_point_of_two_classes(state, errors)
     state.costs.append(Expressions.variables(errors).linear(state.data.weights[None, :]))
 
     def complete(point: FloatArray, parameters: Parameters) -> None:
         point[errors] = state.y * predict(parameters, state.signs, state.x) < margin
 
     state.completions.append(complete)
+
+
+def _no_point_of_two_classes(state: _Builder, errors: IntArray) -> None:
+    """Add a row for each point that samples of both classes share: one of them is an error."""
+    pairs = np.full((len(state.points), 2), -1)
+    pairs[state.place, (state.y > 0).astype(np.int64)] = errors
+    mixed = pairs[(pairs >= 0).all(axis=1)]
+    state.builder.rows(Expressions.variables(mixed[:, 0]) + Expressions.variables(mixed[:, 1]), lower=1.0)
 
 
 LOSSES: Mapping[Loss, Callable[[_Builder, Expressions], None]] = {
@@ -327,6 +373,7 @@ def build_programme(
     data: TrainingData,
     weight_bound: float | None = None,
     prices: FloatArray | None = None,
+    tangents: Tangents | None = None,
 ) -> TrainingProgramme:
     """Write training as a programme.
 
@@ -339,6 +386,8 @@ def build_programme(
     prices : ndarray, shape (samples,), or None
         Of outputs, such that ``|sum_n prices_n relu(w . x_n + b)| <= l1 (|w|_1 + |b|)`` for all w and b: the dual
         solution of training of any width. With the rows that say so, the relaxation is as good as its bound.
+    tangents : Tangents or None
+        Where the data are a part of the samples, at what prices the others count. The optimum is then a bound.
 
     Returns
     -------
@@ -346,4 +395,4 @@ def build_programme(
         Its optimum is that of the specification over all networks of the given architecture, in scaled features.
     """
     bound = min(specification.weight_bound, weight_bound or specification.weight_bound)
-    return _Builder(specification, data, bound, prices).build()
+    return _Builder(specification, data, bound, prices, tangents).build()

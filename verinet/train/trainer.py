@@ -1,7 +1,8 @@
 """Training: warm start, programme, solve, export, and an honest record."""
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,12 +10,12 @@ import numpy as np
 from verinet.encode import lower_programme
 from verinet.errors import DataError, InputError
 from verinet.model import Network
-from verinet.numeric import FloatArray, float_down
+from verinet.numeric import float_down
 from verinet.program import Outcome, Progress, SolveOptions, Status
 from verinet.solve import choose
 from verinet.train.any_width import train_any_width
 from verinet.train.any_width.generation import INTERRUPTED
-from verinet.train.data import TrainingData
+from verinet.train.data import TrainingData, distinct_rows
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters, build_network, snap, to_raw
 from verinet.train.objective import exact_objective
@@ -28,7 +29,9 @@ from verinet.train.specification import (
     Specification,
     TrainOptions,
 )
+from verinet.train.subset import equivalent_points, solve_by_subsets, tangent_floors
 from verinet.train.warm_start import gradient_starts, polish
+from verinet.verify import Deadline
 
 __all__ = ["OBJECTIVE_TOLERANCE", "train"]
 
@@ -38,8 +41,34 @@ OBJECTIVE_TOLERANCE = 1e-6
 WARM_START_SHARE = 0.25
 """Part of the time limit for the warm start."""
 
-ANY_WIDTH_SHARE = 0.2
-"""Part of the time limit for the bound over networks of any width."""
+MOST_HELD = 300
+"""ReLUs of a programme, units times different points: of more than that a solver proves next to nothing."""
+
+RUNS_OF_MANY = 6
+"""Warm starts where the optimum of one programme is out of reach: the upper bound has to come from them."""
+
+
+@dataclass(frozen=True)
+class _Effort:
+    """How much the bound over networks of any width is worth.
+
+    Parameters
+    ----------
+    share : float
+        Of the time limit.
+    tolerance : float
+        Relative gap of that bound.
+    """
+
+    share: float
+    tolerance: float
+
+
+ONE, MANY = _Effort(0.2, 1e-3), _Effort(0.5, 1e-2)
+"""Where one programme holds all samples, and closes the gap; and where that bound is most of what is to be had."""
+
+CLAIM, SAFE = "a solver's claim", "rounding-safe bounds"
+"""What stands behind a bound."""
 
 PRICED = (Loss.HINGE, Loss.L1)
 """Losses whose any-width optimum bounds that of so many units."""
@@ -57,8 +86,53 @@ class _Candidate:
     objective: Fraction
 
 
+@dataclass(eq=False)
+class _Journal:
+    """Objective and bound as they close."""
+
+    started: float
+    on_progress: Callable[[Progress], None]
+    objective: float = np.inf
+    bound: float = -np.inf
+    history: list[Progress] = field(default_factory=list)
+
+    def note(self, objective: float | None = None, bound: float = -np.inf) -> None:
+        """Take a network's objective and a bound, and report where that leaves both."""
+        self.objective = min(self.objective, np.inf if objective is None else objective)
+        self.bound = max(self.bound, min(bound, self.objective))
+        known = self.objective if np.isfinite(self.objective) else None
+        self.history.append(Progress(time.monotonic() - self.started, known, self.bound))
+        self.on_progress(self.history[-1])
+
+    def hear(self, state: Progress) -> None:
+        """Take a solver's report."""
+        self.note(state.objective, state.bound)
+
+
+@dataclass(frozen=True, eq=False)
+class _Solved:
+    """What a way of training comes to.
+
+    Parameters
+    ----------
+    proposals : list of Parameters
+        Networks to be judged, the last one the solver's.
+    outcome : Outcome
+        Its bound is one of the objective over all samples.
+    why : str
+        Why this solver, and how.
+    """
+
+    proposals: list[Parameters]
+    outcome: Outcome
+    why: str
+
+
 def train(data: TrainingData, specification: Specification, options: TrainOptions | None = None) -> TrainingResult:
     """Train a network to the optimum of its specification, or as far as the time allows.
+
+    Data of more points than one programme holds are trained on by programmes over parts of them; bound and objective
+    are those of all samples all the same.
 
     Parameters
     ----------
@@ -69,7 +143,8 @@ def train(data: TrainingData, specification: Specification, options: TrainOption
     Returns
     -------
     TrainingResult
-        The best network found. Its objective is exact; its bound and therefore its gap are the solver's claim.
+        The best network found. Its objective is exact; the basis of its bound, and therefore of its gap, is the exact
+        dual of training of any width, or a solver's claim.
 
     Raises
     ------
@@ -78,31 +153,34 @@ def train(data: TrainingData, specification: Specification, options: TrainOption
     """
     options = options or TrainOptions()
     started = time.monotonic()
-    deadline = started + options.time_limit
+    deadline = Deadline(started + options.time_limit)
     _check(data, specification)
-    start = _warm_start(data, specification, options, started + WARM_START_SHARE * options.time_limit)
-    width, interrupted = _any_width(data, specification, options)
+    journal = _Journal(started, options.on_progress)
+    held = _relus(data, specification) <= MOST_HELD
+    runs = 1 if held else RUNS_OF_MANY
+    start = _warm_start(data, specification, options, started + WARM_START_SHARE * options.time_limit, runs)
+    journal.note(start[0])
+    width, interrupted = _any_width(data, specification, options, ONE if held else MANY, journal)
     if interrupted:
         # Ctrl-C ends the training, not this part of it: what the warm start found is kept.
-        deadline = time.monotonic()
-    history: list[Progress] = []
-
-    def keep(state: Progress) -> None:
-        history.append(Progress(time.monotonic() - started, state.objective, state.bound))
-        options.on_progress(Progress(state.seconds, state.objective, state.bound))
-
-    prices = None if width is None else np.array([float(width.scale * price) for price in width.prices])
-    training, outcome, why = _optimise(data, specification, replace(options, on_progress=keep), start, prices, deadline)
-    proposals = [start[1]]
-    if outcome.values is not None:
-        proposals.append(training.parameters(outcome.values))
-    candidates = [_judge(p, data, specification) for p in proposals]
+        deadline = Deadline(time.monotonic())
+    solve = _by_programme if held else _by_subsets
+    solved = solve(data, specification, options, start, width, deadline, journal)
+    candidates = [_judge(p, data, specification) for p in [start[1], *solved.proposals]]
     best = min(candidates, key=lambda candidate: candidate.objective)
-    if width is not None and outcome.bound < float_down(width.bound):
+    outcome, why, basis, dual = solved.outcome, solved.why, CLAIM, None
+    if width is not None and outcome.bound <= float_down(width.bound):
         outcome = replace(outcome, bound=float_down(width.bound))
         why = f"{why}; the bound is that of any width"
+        basis, dual = CLAIM if width.claimed else SAFE, width
     record = _record(best, candidates[-1], outcome, data, options, why, time.monotonic() - started)
-    return TrainingResult(best.network, best.raw, replace(record, history=tuple(history)))
+    record = replace(record, history=tuple(journal.history), basis=basis, dual=dual)
+    return TrainingResult(best.network, best.raw, record)
+
+
+def _relus(data: TrainingData, specification: Specification) -> int:
+    """Count the ReLUs of the programme over all samples: its binaries, but for those of counting."""
+    return len(specification.signs) * len(distinct_rows(data.scaled_x)[0])
 
 
 def _check(data: TrainingData, specification: Specification) -> None:
@@ -120,12 +198,13 @@ def _check(data: TrainingData, specification: Specification) -> None:
 
 
 def _warm_start(
-    data: TrainingData, specification: Specification, options: TrainOptions, deadline: float
+    data: TrainingData, specification: Specification, options: TrainOptions, deadline: float, runs: int
 ) -> tuple[float, Parameters]:
     """Return the best polished network and its claimed objective; the constant network if nothing is better."""
     training = build_programme(specification, data)
     best: tuple[float, Parameters] = (np.inf, _constant(data, specification))
-    for number, start in enumerate(gradient_starts(specification, data, options.seed)):
+    starts = (start for k in range(runs) for start in gradient_starts(specification, data, options.seed + k))
+    for number, start in enumerate(starts):
         # One start is always polished, so that a very short time limit still returns a sensible network.
         if number and time.monotonic() > deadline:
             break
@@ -136,7 +215,7 @@ def _warm_start(
 
 
 def _any_width(
-    data: TrainingData, specification: Specification, options: TrainOptions
+    data: TrainingData, specification: Specification, options: TrainOptions, effort: _Effort, journal: _Journal
 ) -> tuple[DualSolution | None, bool]:
     """Bound the optimum by that of networks of any width, where the loss allows it; tell whether Ctrl-C ended that.
 
@@ -151,7 +230,10 @@ def _any_width(
         Skip.PENALISED if specification.skip else Skip.NONE,
     )
     limited = replace(
-        options, time_limit=ANY_WIDTH_SHARE * options.time_limit, gap_tolerance=1e-3, on_progress=lambda _: None
+        options,
+        time_limit=effort.share * options.time_limit,
+        gap_tolerance=effort.tolerance,
+        on_progress=lambda state: journal.note(bound=state.bound),
     )
     record = train_any_width(data, wide, limited).record
     return record.dual, any(INTERRUPTED in note for note in record.notes)
@@ -168,29 +250,85 @@ def _constant(data: TrainingData, specification: Specification) -> Parameters:
     return Parameters(np.zeros((units, features)), np.zeros(units), np.zeros(features), value)
 
 
-def _optimise(
+def _by_programme(
     data: TrainingData,
     specification: Specification,
     options: TrainOptions,
     start: tuple[float, Parameters],
-    prices: FloatArray | None,
-    deadline: float,
-) -> tuple[TrainingProgramme, Outcome, str]:
+    width: DualSolution | None,
+    deadline: Deadline,
+    journal: _Journal,
+) -> _Solved:
+    """Solve the programme over all samples."""
+    prices = None if width is None else np.array([float(width.scale * price) for price in width.prices])
     training = build_programme(specification, data, _size_bound(specification, start[0]), prices)
     lowered = lower_programme(training.programme)
     choice = choose(lowered.programme, options.solver)
     outcome = choice.backend.solve(
         lowered.programme,
         SolveOptions(
-            time_limit=max(deadline - time.monotonic(), 0.1),
+            time_limit=max(deadline.left, 0.1),
             threads=options.threads,
             gap_tolerance=options.gap_tolerance,
             seed=options.seed,
             start=lowered.extend(training.point(start[1])),
-            on_progress=options.on_progress,
+            on_progress=journal.hear,
         ),
     )
-    return training, outcome, choice.reason
+    proposals = [] if outcome.values is None else [training.parameters(outcome.values)]
+    return _Solved(proposals, outcome, choice.reason)
+
+
+def _by_subsets(
+    data: TrainingData,
+    specification: Specification,
+    options: TrainOptions,
+    start: tuple[float, Parameters],
+    width: DualSolution | None,
+    deadline: Deadline,
+    journal: _Journal,
+) -> _Solved:
+    """Solve programmes over parts of the points, and polish what they find on all samples."""
+    floors = equivalent_points(data, specification.objective)
+    if width is not None and width.bound >= floors.total:
+        floors = tangent_floors(data, specification.objective, width)
+    whole, best = build_programme(specification, data), start
+    journal.note(bound=float_down(floors.total))
+    proposals: list[Parameters] = []
+    solver, parts, reason = "", [], ""
+    listening = replace(options, on_progress=journal.hear)
+    size_bound = _size_bound(specification, start[0])
+    for found in solve_by_subsets(data, specification, floors, start[1], size_bound, listening, deadline):
+        for claimed, parameters in _improved(whole, found.parameters, options, deadline):
+            if claimed < best[0]:
+                best = (claimed, parameters)
+                proposals.append(parameters)
+        journal.note(best[0], found.bound)
+        solver, reason = found.outcome.solver, found.outcome.reason
+        parts.append(found.points)
+        if journal.objective - journal.bound <= options.gap_tolerance * journal.objective:
+            break
+    closed = journal.objective - journal.bound <= options.gap_tolerance * journal.objective
+    why = f"parts of up to {max(parts)} of {floors.points} points, the others at {floors.name}"
+    return _Solved(
+        proposals,
+        Outcome(
+            Status.OPTIMAL if closed else Status.UNKNOWN,
+            solver,
+            time.monotonic() - journal.started,
+            bound=journal.bound,
+            reason="" if closed else reason or "the gap is open",
+        ),
+        why,
+    )
+
+
+def _improved(
+    whole: TrainingProgramme, found: Parameters | None, options: TrainOptions, deadline: Deadline
+) -> Iterator[tuple[float, Parameters]]:
+    """Polish a part's network on all samples."""
+    if found is not None:
+        yield from polish(whole, found, options.solver, deadline.end)
 
 
 def _size_bound(specification: Specification, objective: float) -> float | None:

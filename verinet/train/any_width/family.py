@@ -17,6 +17,7 @@ import scipy.sparse as sp
 
 from verinet.errors import InputError
 from verinet.numeric import FloatArray, IntArray, gamma
+from verinet.train.data import distinct_rows
 
 __all__ = ["Family", "dense_family", "supports_of"]
 
@@ -148,9 +149,7 @@ def dense_family(x: FloatArray, most: int | None) -> Family:
         Features of one unit; None for no limit.
     """
     points = len(x)
-    distinct, place = np.unique(x, axis=0, return_inverse=True)
-    if len(distinct) == points:
-        distinct, place = x, np.arange(points)
+    distinct, place = distinct_rows(x)
     rows = np.column_stack([distinct, np.ones(len(distinct))])
-    mix = sp.csr_array((np.ones(points), (np.arange(points), place.ravel())), shape=(points, len(rows)))
+    mix = sp.csr_array((np.ones(points), (np.arange(points), place)), shape=(points, len(rows)))
     return Family(rows, np.arange(1, len(rows) + 1), (mix,), supports_of(x.shape[1], most))
