@@ -155,7 +155,7 @@ class _Builder:
         return self.weights[unit].size.total() + self.biases[unit : unit + 1].size
 
     def output(self) -> Expressions:
-        """Return f at every sample, with the ReLU encoding of the verifier; samples with equal features share theirs."""
+        """Return f at every sample, with the ReLU encoding of the verifier; equal points share theirs."""
         x = self.points
         total = self.skip.value.linear(x) + Expressions.variables([self.offset]).linear(np.ones((len(x), 1)))
         # |w.x + b| <= (|w|_1 + |b|) max(|x|_inf, 1) for each sample.
@@ -270,7 +270,8 @@ class _Builder:
         self.tangent(output)
         self.structure()
         self.monotone()
-        self.builder.objective = Expressions.stack(self.costs).total()
+        total = Expressions.stack(self.costs).total()
+        self.builder.objective = total if self.tangents is None else _without_residues(total)
         return TrainingProgramme(
             self.builder.build(),
             self.spec,
@@ -346,6 +347,17 @@ def _add_zero_one(state: _Builder, output: Expressions) -> None:
         point[errors] = state.y * predict(parameters, state.signs, state.x) < margin
 
     state.completions.append(complete)
+
+
+RESIDUE = 1e-13
+"""What rounding leaves of coefficients that cancel in tangents: less than a solver's claim can tell."""
+
+
+def _without_residues(total: Expressions) -> Expressions:
+    matrix = total.matrix.copy()
+    matrix.data[np.abs(matrix.data) < RESIDUE] = 0.0
+    matrix.eliminate_zeros()
+    return Expressions(matrix, total.constant)
 
 
 def _no_point_of_two_classes(state: _Builder, errors: IntArray) -> None:

@@ -5,9 +5,9 @@ others are counted at a floor that no network goes below:
 
 - *equivalent points*: samples with equal features share one output, so together they cost at least what the best value
   for them costs. ``objective >= optimum over the part + sum of floors``;
-- *tangents*: with prices that are feasible in the dual of training of any width, see `verinet.train.programme.Tangents`.
-  The floors of all points then add up to the bound of any width, and every part's optimum lies above zero, so the bound
-  of a part is that of any width or better.
+- *tangents* at prices that are feasible in the dual of training of any width, `verinet.train.programme.Tangents`: the
+  floors of all points add up to the bound of any width, and every part's optimum is at least zero, so the bound of a
+  part is that of any width or better.
 
 The part's network, scored on all samples, bounds the optimum from above. Points at which it costs most above their
 floor enter next, until the bounds meet, all points are in, or time ends.
@@ -258,6 +258,9 @@ def _programme(
     data: TrainingData, specification: Specification, floors: Floors, part: BoolArray, size_bound: float | None
 ) -> TrainingProgramme:
     """Write the programme of a part of the points, with all their samples."""
+    if part.all():
+        # Nothing is left out: the programme itself, with the rows that make its relaxation as good as the floors.
+        return build_programme(specification, data, size_bound, floors.prices)
     inside = part[floors.place]
     some = replace(data, x=data.x[inside], y=data.y[inside], weights=data.weights[inside], copies=data.copies[inside])
     if floors.prices is None:

@@ -41,7 +41,7 @@ OBJECTIVE_TOLERANCE = 1e-6
 WARM_START_SHARE = 0.25
 """Part of the time limit for the warm start."""
 
-MOST_HELD = 300
+MOST_HELD = 150
 """ReLUs of a programme, units times different points: of more than that a solver proves next to nothing."""
 
 RUNS_OF_MANY = 6

@@ -30,7 +30,7 @@ STEP = 0.8
 """From level to level: the next one is that share of the last."""
 
 NEARER, NEAR = 0.25, 0.01
-"""Close to the cut-off, where each level is dear: what is left of the distance to it, and the share of it that is skipped."""
+"""Close to the cut-off, where levels are dear: what is left of the distance to it, and the share that is skipped."""
 
 DIGITS = 9
 """Points that agree in so many decimals are one."""

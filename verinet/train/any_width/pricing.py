@@ -26,7 +26,7 @@ MOST_COORDINATES = 8
 """Weights of a unit, the bias among them, up to which cones are searched to the end."""
 
 FEWEST_CLIMBED = 5
-"""Weights from which units are first looked for by ascents: cones of so many dimensions take seconds, ascents do not."""
+"""Weights from which units are first looked for by ascents: a search of so many takes seconds, ascents do not."""
 
 FEW_NODES = 20_000
 """Where a programme follows, cones are only searched for good units."""
