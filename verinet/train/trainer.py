@@ -168,13 +168,14 @@ def train(data: TrainingData, specification: Specification, options: TrainOption
     solved = solve(data, specification, options, start, width, deadline, journal)
     candidates = [_judge(p, data, specification) for p in [start[1], *solved.proposals]]
     best = min(candidates, key=lambda candidate: candidate.objective)
-    outcome, why, basis, dual = solved.outcome, solved.why, CLAIM, None
+    outcome, why, basis = solved.outcome, solved.why, CLAIM
     if width is not None and outcome.bound <= float_down(width.bound):
         outcome = replace(outcome, bound=float_down(width.bound))
         why = f"{why}; the bound is that of any width"
-        basis, dual = CLAIM if width.claimed else SAFE, width
+        basis = CLAIM if width.claimed else SAFE
+    journal.note(float(best.objective), outcome.bound)
     record = _record(best, candidates[-1], outcome, data, options, why, time.monotonic() - started)
-    record = replace(record, history=tuple(journal.history), basis=basis, dual=dual)
+    record = replace(record, history=tuple(journal.history), basis=basis)
     return TrainingResult(best.network, best.raw, record)
 
 
@@ -293,9 +294,10 @@ def _by_subsets(
     if width is not None and width.bound >= floors.total:
         floors = tangent_floors(data, specification.objective, width)
     whole, best = build_programme(specification, data), start
-    journal.note(bound=float_down(floors.total))
+    bound = float_down(floors.total)
+    journal.note(bound=bound)
     proposals: list[Parameters] = []
-    solver, parts, reason = "", [], ""
+    solver, parts, reason, closed = "", [0], "", False
     listening = replace(options, on_progress=journal.hear)
     size_bound = _size_bound(specification, start[0])
     for found in solve_by_subsets(data, specification, floors, start[1], size_bound, listening, deadline):
@@ -303,12 +305,14 @@ def _by_subsets(
             if claimed < best[0]:
                 best = (claimed, parameters)
                 proposals.append(parameters)
-        journal.note(best[0], found.bound)
+        # A bound on the units' sizes may have left out networks that are worse than the best one.
+        bound = max(bound, min(found.bound, best[0]))
+        journal.note(best[0], bound)
         solver, reason = found.outcome.solver, found.outcome.reason
         parts.append(found.points)
-        if journal.objective - journal.bound <= options.gap_tolerance * journal.objective:
+        closed = best[0] - bound <= options.gap_tolerance * best[0]
+        if closed:
             break
-    closed = journal.objective - journal.bound <= options.gap_tolerance * journal.objective
     why = f"parts of up to {max(parts)} of {floors.points} points, the others at {floors.name}"
     return _Solved(
         proposals,
@@ -316,7 +320,7 @@ def _by_subsets(
             Status.OPTIMAL if closed else Status.UNKNOWN,
             solver,
             time.monotonic() - journal.started,
-            bound=journal.bound,
+            bound=bound,
             reason="" if closed else reason or "the gap is open",
         ),
         why,

@@ -62,11 +62,15 @@ class _Runs:
 
 
 def _initial(specification: Specification, data: TrainingData, rng: np.random.Generator) -> _Runs:
-    """Draw hinges through the data: each unit is zero at some sample."""
+    """Draw hinges through the data: each unit is zero at some sample; units beyond the budget are zero everywhere."""
     x = data.scaled_x
     units, features = len(specification.signs), x.shape[1]
     weights = rng.normal(size=(RESTARTS, units, features)) / np.sqrt(features)
     through = x[rng.integers(0, len(x), size=(RESTARTS, units))]
+    most = specification.budget.units
+    if most is not None and most < units:
+        # Which signs go together well is for the runs to find out; where a unit is zero, so is its gradient.
+        weights *= (rng.permuted(np.tile(np.arange(units), (RESTARTS, 1)), axis=1) < most)[:, :, None]
     return _Runs(weights, -(weights * through).sum(axis=2), np.zeros((RESTARTS, features)), np.zeros(RESTARTS))
 
 
