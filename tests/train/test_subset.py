@@ -76,7 +76,8 @@ def test_no_output_of_a_point_costs_less_than_its_floor_and_one_costs_as_much(se
         outputs = [*rng.normal(size=20), *(scale * data.scaled_y[here])]
         costs = [
             sum(
-                Fraction(float(data.weights[n])) * EXACT[loss](Fraction(f), Fraction(float(data.scaled_y[n])), objective)
+                Fraction(float(data.weights[n]))
+                * EXACT[loss](Fraction(f), Fraction(float(data.scaled_y[n])), objective)
                 for n in here
             )
             for f in outputs
