@@ -146,7 +146,7 @@ def equivalent_points(data: TrainingData, objective: Objective) -> Floors:
         min(sum((w * loss(scale * best, y, objective) for y, w in samples), Fraction(0)) for best, _ in samples)
         for samples in members
     ]
-    return Floors(place, tuple(floors), "the best output of each")
+    return Floors(place, tuple(floors), "the best output of each point")
 
 
 def tangent_floors(data: TrainingData, objective: Objective, dual: DualSolution) -> Floors:
@@ -158,7 +158,7 @@ def tangent_floors(data: TrainingData, objective: Objective, dual: DualSolution)
         one = slice(n, n + 1)
         floors[point] += dual_value([price], data.scaled_y[one], data.weights[one], objective)
     rounded = np.array([float(price) for price in prices])
-    return Floors(place, tuple(floors), "tangents of the bound of any width", rounded)
+    return Floors(place, tuple(floors), "the dual of any width", rounded)
 
 
 def solve_by_subsets(

@@ -1,7 +1,7 @@
 """Training: warm start, programme, solve, export, and an honest record."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -19,7 +19,7 @@ from verinet.train.data import TrainingData, distinct_rows
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters, build_network, snap, to_raw
 from verinet.train.objective import exact_objective
-from verinet.train.programme import LOSSES, Parameters, TrainingProgramme, build_programme
+from verinet.train.programme import LOSSES, Parameters, build_programme
 from verinet.train.result import TrainingRecord, TrainingResult
 from verinet.train.specification import (
     AnyWidthSpecification,
@@ -293,46 +293,35 @@ def _by_subsets(
     floors = equivalent_points(data, specification.objective)
     if width is not None and width.bound >= floors.total:
         floors = tangent_floors(data, specification.objective, width)
-    whole, best = build_programme(specification, data), start
-    bound = float_down(floors.total)
+    bound, best = float_down(floors.total), start
     journal.note(bound=bound)
-    proposals: list[Parameters] = []
-    solver, parts, reason, closed = "", [0], "", False
+    if _is_closed(best[0], bound, options):
+        closed = Outcome(Status.OPTIMAL, "no programme", time.monotonic() - journal.started, bound=bound)
+        return _Solved([], closed, f"{floors.name} is enough")
+    whole = build_programme(specification, data)
     listening = replace(options, on_progress=journal.hear)
     size_bound = _size_bound(specification, start[0])
     for found in solve_by_subsets(data, specification, floors, start[1], size_bound, listening, deadline):
-        for claimed, parameters in _improved(whole, found.parameters, options, deadline):
-            if claimed < best[0]:
-                best = (claimed, parameters)
-                proposals.append(parameters)
+        last = found
+        proposals = [] if found.parameters is None else [found.parameters]
+        for network in proposals:
+            polished = polish(whole, network, options.solver, deadline.end)
+            best = min([best, *polished], key=lambda candidate: candidate[0])
         # A bound on the units' sizes may have left out networks that are worse than the best one.
         bound = max(bound, min(found.bound, best[0]))
         journal.note(best[0], bound)
-        solver, reason = found.outcome.solver, found.outcome.reason
-        parts.append(found.points)
-        closed = best[0] - bound <= options.gap_tolerance * best[0]
-        if closed:
+        if _is_closed(best[0], bound, options):
             break
-    why = f"parts of up to {max(parts)} of {floors.points} points, the others at {floors.name}"
-    return _Solved(
-        proposals,
-        Outcome(
-            Status.OPTIMAL if closed else Status.UNKNOWN,
-            solver,
-            time.monotonic() - journal.started,
-            bound=bound,
-            reason="" if closed else reason or "the gap is open",
-        ),
-        why,
+    reason = "" if _is_closed(best[0], bound, options) else last.outcome.reason or "the gap is open"
+    outcome = replace(
+        last.outcome, status=Status.UNKNOWN if reason else Status.OPTIMAL, objective=None, bound=bound, reason=reason
     )
+    why = f"parts of up to {last.points} of {floors.points} points, the others at {floors.name}"
+    return _Solved([best[1], *proposals], outcome, why)
 
 
-def _improved(
-    whole: TrainingProgramme, found: Parameters | None, options: TrainOptions, deadline: Deadline
-) -> Iterator[tuple[float, Parameters]]:
-    """Polish a part's network on all samples."""
-    if found is not None:
-        yield from polish(whole, found, options.solver, deadline.end)
+def _is_closed(objective: float, bound: float, options: TrainOptions) -> bool:
+    return objective - bound <= options.gap_tolerance * abs(objective)
 
 
 def _size_bound(specification: Specification, objective: float) -> float | None:
