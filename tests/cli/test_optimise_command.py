@@ -147,6 +147,21 @@ def test_the_radius_of_a_robust_property_is_about_its_own_point(properties: Path
     assert "point of its own" in err
 
 
+def test_the_least_constant_of_a_lipschitz_property(properties: Path, model: Path, tmp_path: Path, capsys) -> None:
+    asked = ("--network", model, "--goal", "constant")
+    code, _, err = ask(capsys, properties, *asked)
+    assert code == 2
+    assert "needs a property of the kind lipschitz" in err
+    text = properties.read_text() + '\n[[property]]\nname = "steady"\nkind = "lipschitz"\nconstant = 100\n'
+    steady = tmp_path / "steady.toml"
+    steady.write_text(text)
+    code, out, _ = ask(capsys, steady, *asked, "--json", tmp_path / "record.json")
+    assert code == 0
+    # The score is income less debt and a constant for the home: both may move.
+    assert "steady: Lipschitz constant (linf) 2 (confirmed), at most 2 (rounding-safe bounds)" in out
+    assert (tmp_path / "record.json").exists()
+
+
 def test_a_vnnlib_file_is_answered_too(tmp_path: Path, capsys) -> None:
     model, prop = tmp_path / "line.onnx", tmp_path / "p.vnnlib"
     write_onnx(dense_network([np.eye(1)], [np.zeros(1)]), model)

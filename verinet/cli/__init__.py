@@ -171,7 +171,9 @@ def optimise(
     context: typer.Context,
     property_file: Annotated[Path, typer.Argument(metavar="PROPERTY", help=PROPERTY_HELP)],
     network: Annotated[list[str], typer.Option("--network", help=NETWORK_HELP)],
-    goal: Annotated[str, typer.Option(help="range, largest-violation, nearest or radius.")] = "largest-violation",
+    goal: Annotated[
+        str, typer.Option(help="range, largest-violation, nearest, radius or constant.")
+    ] = "largest-violation",
     only: Annotated[str | None, typer.Option(metavar="NAME", help="One property of a .toml file.")] = None,
     output: Annotated[str | None, typer.Option(help="Range of this output or linear expression; default all.")] = None,
     minimise: Annotated[bool, typer.Option("--minimise", help="Of a range: the least value only.")] = False,
@@ -190,7 +192,7 @@ def optimise(
     json: Annotated[Path | None, typer.Option(help="Write the record here.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Find the range of an output, the largest violation, the nearest counterexample or the robust radius."""
+    """Find ranges, largest violations, nearest counterexamples, robust radii or Lipschitz constants."""
 
     def run() -> Exit:
         from verinet.cli.optimising import Goal, OptimiseRequest, chosen, optimise_file

@@ -1,4 +1,4 @@
-"""``verinet optimise``: ranges, the largest violation, the nearest counterexample, the robust radius."""
+"""``verinet optimise``: ranges, largest violations, nearest counterexamples, robust radii, Lipschitz constants."""
 
 import json
 import math
@@ -18,6 +18,7 @@ from verinet.io import NamedPath, write_atomically
 from verinet.io.names import quoted
 from verinet.model import (
     LinearExpression,
+    Lipschitz,
     Norm,
     Query,
     Reduction,
@@ -37,6 +38,7 @@ from verinet.verify import (
     Sense,
     extreme_value,
     largest_violation,
+    lipschitz_constant,
     nearest_counterexample,
     robust_radius,
 )
@@ -53,6 +55,7 @@ class Goal(Enum):
     LARGEST_VIOLATION = "largest-violation"
     NEAREST = "nearest"
     RADIUS = "radius"
+    CONSTANT = "constant"
 
 
 @dataclass(frozen=True)
@@ -188,11 +191,24 @@ def _radii(request: OptimiseRequest, file: QuestionFile, asking: _Asking) -> Ite
         yield _Answer(subject.name, f"robust radius ({distance.metric.value}{unit})", optimum, reduction)
 
 
+def _constants(request: OptimiseRequest, file: QuestionFile, asking: _Asking) -> Iterator[_Answer]:
+    """Yield the least constant of each property that has one."""
+    subjects = [(subject, subject.prop) for subject in file.subjects]
+    for subject, prop in subjects:
+        if not isinstance(prop, Lipschitz):
+            if request.only is not None or not any(isinstance(other, Lipschitz) for _, other in subjects):
+                raise InputError(f"the goal constant needs a property of the kind lipschitz, found {subject.name!r}")
+            continue
+        optimum = lipschitz_constant(file.network, file.frame.domain, prop, asking.about(subject.name))
+        yield _Answer(subject.name, f"Lipschitz constant ({prop.norm.value})", optimum, subject.reduction)
+
+
 GOALS: Mapping[Goal, Callable[[OptimiseRequest, QuestionFile, _Asking], Iterator[_Answer]]] = {
     Goal.RANGE: _ranges,
     Goal.LARGEST_VIOLATION: _violations,
     Goal.NEAREST: _nearest,
     Goal.RADIUS: _radii,
+    Goal.CONSTANT: _constants,
 }
 """Who answers which question."""
 

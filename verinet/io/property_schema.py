@@ -170,7 +170,9 @@ class RobustTable(Table):
     radius: Annotated[
         Annotated[dict[str, Number], Tag("table")] | Annotated[Number, Tag("other")], Discriminator(_shape)
     ] = Field(description="The largest change: of every continuous input, or by input name; other inputs are fixed.")
-    norm: Literal["linf", "l1"] = "linf"
+    norm: Literal["linf", "l1"] = Field(
+        default="linf", description="Each change by itself, or all changes, as shares of their radii, added up."
+    )
     class_: Annotated[int, Field(ge=0)] | Name | None = Field(
         default=None, alias="class", description="The class to keep; by default the network's class at the point."
     )

@@ -89,7 +89,8 @@ class Robust:
     name : str
     centre : tuple of Fraction
     radius : tuple of Fraction
-        One for each input; the largest change of that input. For the L1 norm every nonzero radius must be equal.
+        One for each input; the largest change of that input. In the L1 norm the changes, each as a share of its radius,
+        are at most one together.
     norm : Norm
     label : int or None
         The class that must be kept; None means the network's class at the centre.

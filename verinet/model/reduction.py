@@ -375,15 +375,34 @@ def _reduce_robust(network: Network, domain: Domain, prop: Robust, _: Mapping[st
     lower = tuple(max(low, c - r) for low, c, r in zip(domain.lower, prop.centre, prop.radius, strict=True))
     upper = tuple(min(high, c + r) for high, c, r in zip(domain.upper, prop.centre, prop.radius, strict=True))
     near = replace(_restricted(domain, prop.where), lower=lower, upper=upper)
-    if prop.norm is Norm.L1:
-        moving = tuple(i for i, r in enumerate(prop.radius) if r)
-        if len({prop.radius[i] for i in moving}) > 1:
-            raise PropertyError(f"{prop.name!r}: the L1 norm needs one radius for all inputs that may change")
-        radius = prop.radius[moving[0]] if moving else Fraction(0)
-        near = replace(near, balls=(*near.balls, L1Ball(moving, tuple(prop.centre[i] for i in moving), radius)))
     outputs = evaluate_exact(network, prop.centre)
     unsafe = _robust_class_changes(outputs, prop) if prop.band is None else _band_exits(outputs, prop.band)
+    moving = tuple(i for i, r in enumerate(prop.radius) if r)
+    if prop.norm is Norm.L1 and len({prop.radius[i] for i in moving}) > 1:
+        return _scaled_ball(near, prop, moving).question(network, unsafe)
+    if prop.norm is Norm.L1:
+        radius = prop.radius[moving[0]] if moving else Fraction(0)
+        near = replace(near, balls=(*near.balls, L1Ball(moving, tuple(prop.centre[i] for i in moving), radius)))
     return _identity(network, near, unsafe)
+
+
+def _scaled_ball(near: Domain, prop: Robust, moving: Sequence[int]) -> _Joint:
+    """Keep the changes, each as a share of its radius, to one together; further inputs stand for their sizes.
+
+    They are at least the changes, not equal to them: a size that is larger than need be only shrinks what is left.
+    """
+    conditions, spent = [], LinearExpression((), Fraction(-1))
+    for place, i in enumerate(moving, start=near.size):
+        change = _input(i) - LinearExpression((), prop.centre[i])
+        conditions += [Atom(change - _input(place)), Atom(-change - _input(place))]
+        spent = spent + _input(place) * (1 / prop.radius[i])
+    widened = replace(
+        near,
+        lower=near.lower + (Fraction(0),) * len(moving),
+        upper=near.upper + tuple(prop.radius[i] for i in moving),
+        types=near.types + (VariableType.CONTINUOUS,) * len(moving),
+    )
+    return _Joint(widened, (tuple(range(near.size)),)).meeting([*conditions, Atom(spent)])
 
 
 REDUCTIONS: Mapping[type, Callable[..., Reduction]] = {

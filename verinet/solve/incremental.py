@@ -14,6 +14,13 @@ __all__ = ["GrowingProgramme"]
 TOLERANCE = 1e-10
 """Feasibility of rows and reduced costs, the least that HiGHS accepts: prices are compared with it, never proofs."""
 
+QUIET: tuple[tuple[str, bool | int | str], ...] = (
+    ("log_to_console", False),
+    ("output_flag", False),
+    ("threads", 1),
+    ("parallel", "off"),
+)
+
 
 class GrowingProgramme:
     """``minimise c . x  subject to  lower <= A x <= upper`` and bounds on x, solved again and again by HiGHS.
@@ -27,10 +34,7 @@ class GrowingProgramme:
         self._codes = highspy.HighsStatus
         self._solver: Any = new_highs()
         for name, value in (
-            ("log_to_console", False),
-            ("output_flag", False),
-            ("threads", 1),
-            ("parallel", "off"),
+            *QUIET,
             ("primal_feasibility_tolerance", TOLERANCE),
             ("dual_feasibility_tolerance", TOLERANCE),
             ("small_matrix_value", 1e-12),
@@ -96,6 +100,21 @@ class GrowingProgramme:
             raise SolverError(f"HiGHS ended a linear programme with the status {status}")
         solution = self._solver.getSolution()
         return np.array(solution.col_value), np.array(solution.row_dual)
+
+    def central_duals(self) -> FloatArray | None:
+        """Return dual values from the middle of the optimal ones, as an interior point method leaves them.
+
+        Where an optimum has many, a vertex of them prices many columns at exactly their cost; these do not. None where
+        HiGHS claims no optimum.
+        """
+        central = new_highs()
+        for name, value in (*QUIET, ("solver", "ipm"), ("run_crossover", "off")):
+            self._accept(central.setOptionValue(name, value), f"the option {name}")
+        self._accept(central.passModel(self._solver.getLp()), "a linear programme")
+        central.run()
+        if central.getModelStatus().name != "kOptimal":
+            return None
+        return np.array(central.getSolution().row_dual)
 
     def _accept(self, status: Any, what: str, complete: bool = True) -> None:
         # A warning tells of dropped tiny coefficients: the duals that come out are checked by whoever uses them.

@@ -22,6 +22,7 @@ from verinet.verify.objectives import Case, Change, Distance, Metric, Objective
 from verinet.verify.optimise import Optimiser, maximise, minimise
 from verinet.verify.optimum import Basis, OptimiseOptions, Optimum, OptimumProgress, OptimumStatus, Sense
 from verinet.verify.options import Deadline, VerifyOptions
+from verinet.verify.steepest import lipschitz_constant
 from verinet.verify.verdict import Answer, Interrupted, Level, Replay, ReplayedPoint, Verdict, Witness
 from verinet.verify.verifier import verify_property, verify_query
 
@@ -63,6 +64,7 @@ __all__ = [
     "extreme_value",
     "falling_pieces",
     "largest_violation",
+    "lipschitz_constant",
     "maximise",
     "minimise",
     "nearest_counterexample",

@@ -13,14 +13,11 @@ from verinet.verify.cone_climb import climb
 
 __all__ = ["search_hulls"]
 
-MOST_BLIND = 200
-"""Hulls of one search that are halved though no edge has a kink: around a flat optimum there is no end of them."""
-
 NEAR = 1e-5
-"""Such hulls stay as they are where their bounds exceed what is asked for by less, relative."""
+"""Hulls without a kink on any edge stay as they are where their bounds exceed what is asked for by less, relative."""
 
-ROUNDING = 1e-9
-"""Bounds that exceed what is asked for by this share of all terms' sizes may do so by rounding alone."""
+TURNS = 30
+"""Of regret matching in the game of one hull's answers against its corners."""
 
 
 @jit
@@ -93,13 +90,16 @@ def _bound(
     rounds: int,
     values: FloatArray,
     upper: FloatArray,
-    shares: FloatArray,
+    answers: FloatArray,
     position: FloatArray,
+    play: FloatArray,
 ) -> tuple[float, int]:
     """Write the function's value at each corner, and return its upper bound and the corner where it is reached.
 
     A convex term is at most what its values at the corners interpolate; a concave one is at most any average of its
-    rows and zero. The averages are a player's strategy in a game against the corners, improved by fictitious play.
+    rows and zero. The averages are a player's strategy in a game against a position in the hull. Each round adds the
+    best answer to the opponent's strategy in the game of the answers so far, as cutting planes do; where the function
+    so relaxed exceeds the cut-off at that strategy, no average brings the bound below it.
     """
     corners = len(linear)
     for i in range(corners):
@@ -122,46 +122,36 @@ def _bound(
                 worst = i
         return upper[worst], worst
     begin = ends[convex - 1] if convex else 0
-    shares[begin : ends[terms - 1]] = 0.0
     position[:corners] = 1.0 / corners
     best, chosen = np.inf, 0
     for k in range(rounds):
-        _answer(products, ends, terms, convex, begin, corners, position, 1.0 / (k + 1.0), shares)
-        most = -np.inf
+        _answer(products, weights, ends, terms, convex, begin, position[:corners], answers[k])
+        height = 0.0
         for i in range(corners):
-            total, first = upper[i], begin
-            for term in range(convex, terms):
-                part = 0.0
-                for row in range(first, ends[term]):
-                    part += shares[row] * products[i, row]
-                total += weights[term] * part
-                first = ends[term]
-            if total > most:
-                most, worst = total, i
+            answers[k, i] += upper[i]
+            height += position[i] * answers[k, i]
+        most, worst = _game(answers[: k + 1, :corners], position[:corners], play)
         if most < best:
             best, chosen = most, worst
-        if best <= cutoff:
+        if best <= cutoff or height > cutoff:
             break
-        move = 2.0 / (k + 3.0)
-        for i in range(corners):
-            position[i] *= 1.0 - move
-        position[worst] += move
     return best, chosen
 
 
 @jit
 def _answer(
     products: FloatArray,
+    weights: FloatArray,
     ends: IntArray,
     terms: int,
     convex: int,
     begin: int,
-    corners: int,
     position: FloatArray,
-    step: float,
-    shares: FloatArray,
+    answer: FloatArray,
 ) -> None:
-    """Move the shares of the concave terms' rows by a step towards the greatest row at a position."""
+    """Write what the concave terms are at most at each corner, if each is its greatest row, or zero, at a position."""
+    corners = len(position)
+    answer[:corners] = 0.0
     first = begin
     for term in range(convex, terms):
         leader, most = -1, 0.0
@@ -169,12 +159,73 @@ def _answer(
             total = 0.0
             for i in range(corners):
                 total += position[i] * products[i, row]
-            shares[row] *= 1.0 - step
             if total > most:
                 leader, most = row, total
         if leader >= 0:
-            shares[leader] += step
+            for i in range(corners):
+                answer[i] += weights[term] * products[i, leader]
         first = ends[term]
+
+
+@jit
+def _game(answers: FloatArray, position: FloatArray, play: FloatArray) -> tuple[float, int]:
+    """Return the greatest entry of a good average of the answers, and its corner; move the position to the opponent's.
+
+    Both strategies are averages of regret matching, later turns counting more. Any average bounds.
+    """
+    count, corners = answers.shape
+    regret, here, mean = play[0, :count], play[1, :count], play[2, :count]
+    doubt, there = play[3, :corners], play[4, :corners]
+    regret[:], mean[:], doubt[:] = 0.0, 0.0, 0.0
+    here[:] = 1.0 / count
+    there[:] = position
+    turns = TURNS if count > 1 else 1
+    for turn in range(turns):
+        # The averages answer the position.
+        expected = 0.0
+        for k in range(count):
+            total = 0.0
+            for i in range(corners):
+                total += there[i] * answers[k, i]
+            regret[k] -= total
+            expected += here[k] * total
+        size = 0.0
+        for k in range(count):
+            regret[k] = max(0.0, regret[k] + expected)
+            size += regret[k]
+        for k in range(count):
+            here[k] = regret[k] / size if size > 0.0 else here[k]
+            mean[k] += (turn + 1.0) * here[k]
+        # The position answers the averages.
+        expected = 0.0
+        for i in range(corners):
+            total = 0.0
+            for k in range(count):
+                total += here[k] * answers[k, i]
+            doubt[i] += total
+            expected += there[i] * total
+        size = 0.0
+        for i in range(corners):
+            doubt[i] = max(0.0, doubt[i] - expected)
+            size += doubt[i]
+        for i in range(corners):
+            there[i] = doubt[i] / size if size > 0.0 else there[i]
+            position[i] += (turn + 1.0) * there[i]
+    size = 0.0
+    for k in range(count):
+        size += mean[k]
+    weight = 0.0
+    for i in range(corners):
+        weight += position[i]
+    most, worst = -np.inf, 0
+    for i in range(corners):
+        total = 0.0
+        for k in range(count):
+            total += mean[k] / size * answers[k, i]
+        if total > most:
+            most, worst = total, i
+        position[i] /= weight
+    return most, worst
 
 
 @jit
@@ -200,16 +251,16 @@ def _edge(
 
 
 @jit
-def _longest(corners: IntArray, count: int) -> tuple[int, int]:
-    """Return the two corners that lie furthest apart."""
+def _longest(corners: IntArray) -> tuple[int, int]:
+    """Return the two corners that lie farthest apart; the second is -1 if there are no two."""
     one, other, most = 0, -1, 0.0
-    for i in range(count):
+    for i in range(len(corners)):
         for j in range(i):
-            distance = 0.0
+            length = 0.0
             for c in range(corners.shape[1]):
-                distance += abs(float(corners[i, c]) - float(corners[j, c]))
-            if distance > most:
-                one, other, most = i, j, distance
+                length += abs(float(corners[i, c]) - float(corners[j, c]))
+            if length > most:
+                one, other, most = i, j, length
     return one, other
 
 
@@ -249,19 +300,11 @@ def _search(
     work_linear = np.empty((2, count))
     work_corners = np.empty((2, count, width), np.int64)
     values, upper, position = np.empty(count), np.empty(count), np.empty(count)
-    shares = np.empty(max(rows, 1))
+    answers, play = np.empty((max(rounds, 1), count)), np.empty((5, max(rounds, count)))
     sizes = np.empty((2, 4), np.int64)
     bounds = np.empty(2)
     best, bound, nodes, top, free, free_terms = -np.inf, -np.inf, 0, 0, 0, 0
 
-    magnitude, first, blind = 0.0, 0, 0
-    for term in range(terms):
-        largest = 0.0
-        for row in range(first, ends[term]):
-            for i in range(count):
-                largest = max(largest, abs(products[i, row]))
-        magnitude += abs(weights[term]) * largest
-        first = ends[term]
     # The root goes through the same door as every child: as the only one of a family.
     family = 1
     for i in range(count):
@@ -289,8 +332,9 @@ def _search(
                 rounds,
                 values,
                 upper,
-                shares,
+                answers,
                 position,
+                play,
             )
             sizes[s, 0], sizes[s, 1], sizes[s, 2] = left, left_convex, worst
             sizes[s, 3] = work_ends[s, left - 1] if left else 0
@@ -355,12 +399,9 @@ def _search(
                         # The worst corner has no kink on its edges; any other pair may have.
                         partner, _ = _edge(matrix, own_weights, own_ends, height, heads, i)
                         worst = i if partner >= 0 else worst
-                near = limit + NEAR * limit + ROUNDING * magnitude
-                # Around a greatest value of zero bounds fall with the hulls, but never to zero.
-                if partner < 0 and limit > 0.0 and node_upper[top] > near and blind < MOST_BLIND:
-                    # Pairs of corners share the greatest row of each term, and yet no row may be it everywhere.
-                    worst, partner = _longest(node_corners[top], heads)
-                    blind += 1
+                if partner < 0 and node_upper[top] > limit * (1.0 + NEAR):
+                    # A maximum of three rows may be linear on every edge and not between them.
+                    worst, partner = _longest(node_corners[top, :heads])
             exact = True
             if partner >= 0:
                 for c in range(width):
@@ -439,7 +480,7 @@ def search_hulls(
     most_nodes : int
         Of one search.
     rounds : int
-        Of fictitious play for each bound.
+        Of answers for each bound, at most.
     unit : int
         Corners are whole multiples of one over this power of two: hulls that it cannot halve exactly stay as they are.
     most_steps : int

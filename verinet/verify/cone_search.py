@@ -10,7 +10,8 @@ operations for each term that is not linear on it yet.
 
 Soundness: corners are dyadic, kept as integers and halved exactly. All rounding of the search is covered by one slack,
 added to the bounds: every value is a sum of at most as many products as there are terms, of numbers that averaging
-keeps within the rows' largest entries, off by one rounding for each halving.
+keeps within the rows' largest entries, off by one rounding for each halving; an average of what bounds a corner adds
+few more operations for each of its parts. How the averages are found is of no matter: any of them bounds.
 """
 
 import os
@@ -53,7 +54,7 @@ class ConeOptions:
     most_nodes : int
         Of one support; a search that needs more keeps the bound it has.
     rounds : int
-        Of fictitious play for each bound.
+        Of answers for each bound, at most.
     threads : int
         Zero means all cores.
     """
@@ -61,7 +62,7 @@ class ConeOptions:
     cutoff: float = 0.0
     relative_gap: float = 1e-6
     most_nodes: int = 10_000_000
-    rounds: int = 3
+    rounds: int = 10
     threads: int = 1
 
 
@@ -124,9 +125,11 @@ class ConeSearch:
         largest = np.abs(self.rows).max(axis=1, initial=0.0)
         return np.maximum.reduceat(largest, self.ends - self.sizes) if len(self.ends) else largest
 
-    def slack(self, weights: FloatArray) -> float:
+    def slack(self, weights: FloatArray, rounds: int) -> float:
         """Return what rounding may take from a bound of the function with these weights."""
-        operations = len(weights) + 2 * PLACES * (self.supports.shape[1] + 1)
+        # Averages of answers: the sum of their shares, a quotient, a product and a sum for each.
+        averages = 2 * rounds + 4
+        operations = len(weights) + 2 * PLACES * (self.supports.shape[1] + 1) + averages
         return 4.0 * gamma(operations) * float(np.abs(weights) @ self.reach) + 1e-300
 
     def value(self, weights: FloatArray, point: FloatArray) -> float:
@@ -193,7 +196,8 @@ class ConeSearch:
             )
 
         _in_threads(search, count, options.threads, stop, deadline)
-        return ConeResult(result.values, result.bounds + self.slack(weights), result.points, result.nodes)
+        bounds = result.bounds + self.slack(weights, options.rounds)
+        return ConeResult(result.values, bounds, result.points, result.nodes)
 
     def ascend(
         self,

@@ -1,16 +1,17 @@
-"""The cone engine of the optimiser: one-hidden-layer networks without hidden biases over an L1 ball around zero.
+"""The cone engine of the optimiser: one hidden layer without biases over an L1 ball around zero, max-pooled or not.
 
-Their ReLUs may be max-pooled, before or after. Such a network is what prices the units of training, with the weights
-as its inputs. See `verinet.verify.cone_search`.
+Such a network is what prices the units of training, with the weights as its inputs. See `verinet.verify.cone_search`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import takewhile
 
 import numpy as np
 
 from verinet.errors import InputError
-from verinet.model import Affine, Domain, Input, Maximum, Network, Relu, Side
+from verinet.model import Affine, Domain, LinearExpression, Maximum, Network, Op, Relu, Side
 from verinet.numeric import BoolArray, FloatArray, IntArray, float_down, float_up
 from verinet.verify.cone_search import ConeOptions, ConeSearch
 from verinet.verify.objectives import Case
@@ -26,25 +27,18 @@ SHARE_OF_GAP = 0.25
 """Of the wanted gap, for the search: the rest is for rounding."""
 
 
-SHAPES = (
-    (Input, Affine, Relu, Affine),
-    (Input, Affine, Relu, Maximum, Affine),
-    (Input, Affine, Maximum, Relu, Affine),
-)
-"""The operations that a network may consist of: the greatest of ReLUs is the ReLU of the greatest."""
-
-
 @dataclass(frozen=True, eq=False)
-class _Sum:
-    """``outputs = weights max(0, greatest of each term's rows x) + constants`` over a ball of a radius.
+class _Pooled:
+    """``heights = max(0, greatest of each term's rows x)`` over a ball of a radius, and affine maps of them.
 
     Parameters
     ----------
     rows : ndarray, shape (rows, inputs)
+        Term after term.
     ends : ndarray of int, shape (terms,)
         Where each term's rows end.
-    weights : ndarray, shape (outputs, terms)
-    constants : ndarray, shape (outputs,)
+    maps : tuple of Affine
+        One after another, from the heights to the outputs.
     radius : Fraction
     allowed : ndarray of bool, shape (inputs, 2)
         Whether an input may be positive, and negative.
@@ -52,10 +46,23 @@ class _Sum:
 
     rows: FloatArray
     ends: IntArray
-    weights: FloatArray
-    constants: FloatArray
+    maps: tuple[Affine, ...]
     radius: Fraction
     allowed: BoolArray
+
+    def pull_back(self, expression: LinearExpression) -> tuple[list[Fraction], Fraction]:
+        """Write an expression of the outputs as one of the heights: their coefficients and a constant, exactly."""
+        constant = expression.constant
+        coefficients = {symbol.index: coefficient for symbol, coefficient in expression.terms}
+        for op in reversed(self.maps):
+            matrix, before = op.maps[0].to_sparse().matrix, dict[int, Fraction]()
+            for i, coefficient in coefficients.items():
+                constant += coefficient * Fraction(float(op.bias[i]))
+                row = slice(matrix.indptr[i], matrix.indptr[i + 1])
+                for j, value in zip(matrix.indices[row].tolist(), matrix.data[row].tolist(), strict=True):
+                    before[j] = before.get(j, Fraction(0)) + coefficient * Fraction(value)
+            coefficients = before
+        return [coefficients.get(t, Fraction(0)) for t in range(len(self.ends))], constant
 
 
 def fits_cones(network: Network, domain: Domain, cases: tuple[Case, ...]) -> bool:
@@ -83,8 +90,8 @@ def optimise_with_cones(search: Search) -> Report:
     read = _read(search.problem.network, search.problem.domain)
     if read is None or not all(_is_plain(item.case) for item in search.open_cases):
         raise InputError(
-            "the engine cone needs one hidden layer of ReLUs without biases, max-pooled or not, an L1 ball around zero "
-            "over all inputs, and a linear objective of outputs without conditions; choose another engine"
+            "the engine cone needs one hidden layer of ReLUs, max-pooled or not, without biases, an L1 ball around "
+            "zero over all inputs, and a linear objective of outputs without conditions; choose another engine"
         )
     prepared = ConeSearch(read.rows, np.arange(read.rows.shape[1])[None, :], read.ends)
     search.incumbent.offer([0.0] * read.rows.shape[1])
@@ -96,23 +103,19 @@ def optimise_with_cones(search: Search) -> Report:
     return Report("the time limit was reached" if search.deadline.passed else "")
 
 
-def _solve_case(search: Search, number: int, case: Case, read: _Sum, prepared: ConeSearch) -> None:
+def _solve_case(search: Search, number: int, case: Case, read: _Pooled, prepared: ConeSearch) -> None:
     expression = case.objective.expression
     assert expression is not None
-    exact = [Fraction(0)] * len(read.ends)
-    constant = expression.constant
-    for symbol, coefficient in expression.terms:
-        constant += coefficient * Fraction(float(read.constants[symbol.index]))
-        for t in np.flatnonzero(read.weights[symbol.index]):
-            exact[t] -= coefficient * Fraction(float(read.weights[symbol.index, t]))
+    coefficients, constant = read.pull_back(expression)
+    # The search is for the greatest value.
+    exact = [-coefficient for coefficient in coefficients]
     weights = np.array([float(v) for v in exact])
     error = [abs(v - Fraction(float(w))) for v, w in zip(exact, weights, strict=True)]
     rounding = float_up(sum((e * Fraction(float(r)) for e, r in zip(error, prepared.reach, strict=True)), Fraction(0)))
-    ceiling = search.ceiling
-    cutoff = 0.0 if ceiling is None else max(0.0, float_down((constant - ceiling) / read.radius))
-    options = ConeOptions(
-        cutoff, max(1e-12, SHARE_OF_GAP * search.options.relative_gap), threads=search.options.threads
-    )
+    target = search.target
+    cutoff = 0.0 if target is None else max(0.0, float_down((constant - target) / read.radius))
+    relative = max(1e-12, SHARE_OF_GAP * search.options.relative_gap)
+    options = ConeOptions(cutoff, relative, threads=search.options.threads)
     found = prepared.maximise(weights, options, allowed=read.allowed, deadline=search.deadline)
     direction = [Fraction(float(v)) for v in found.points[0]]
     norm = sum(map(abs, direction), Fraction(0))
@@ -129,26 +132,35 @@ def _is_plain(case: Case) -> bool:
     return all(symbol.side is Side.OUTPUT for symbol, _ in expression.terms)
 
 
-def _read(network: Network, domain: Domain) -> _Sum | None:
+def _read(network: Network, domain: Domain) -> _Pooled | None:
     """Read a network and a domain of the engine's kind; None for any other."""
     allowed = _allowed(domain)
-    ops = [node.op for node in network.nodes]
-    if allowed is None or tuple(type(op) for op in ops) not in SHAPES:
-        return None
-    hidden, output = ops[1], ops[-1]
-    assert isinstance(hidden, Affine)
-    assert isinstance(output, Affine)
     chain = all(
         after.arguments == (before.name,) for before, after in zip(network.nodes, network.nodes[1:], strict=False)
     )
-    if not chain or network.outputs != (network.nodes[-1].name,) or hidden.bias.any():
+    if allowed is None or not chain or network.outputs != (network.nodes[-1].name,):
         return None
-    rows, weights = (op.maps[0].to_sparse().matrix.toarray() for op in (hidden, output))
-    ends = np.arange(1, len(rows) + 1)
-    for pool in ops:
-        if isinstance(pool, Maximum):
-            rows, ends = rows[pool.members], pool.offsets[1:]
-    return _Sum(rows, ends, weights, output.bias, domain.balls[0].radius, allowed)
+    ops = [node.op for node in network.nodes]
+    pooling = list(takewhile(lambda op: isinstance(op, Relu | Maximum), ops[2:]))
+    maps = tuple(op for op in ops[2 + len(pooling) :] if isinstance(op, Affine))
+    if len(ops) != 2 + len(pooling) + len(maps) or not any(isinstance(op, Relu) for op in pooling):
+        return None
+    hidden = ops[1]
+    if not isinstance(hidden, Affine) or hidden.bias.any():
+        return None
+    groups = _groups(pooling, hidden.size_out)
+    rows = hidden.maps[0].to_sparse().matrix.toarray()[np.concatenate(groups)]
+    ends = np.cumsum([len(group) for group in groups])
+    return _Pooled(rows, ends, maps, domain.balls[0].radius, allowed)
+
+
+def _groups(pooling: Sequence[Op], size: int) -> list[IntArray]:
+    """Return the rows of each term. ReLUs change none: the greatest of some ReLUs is the ReLU of the greatest."""
+    groups = list(np.arange(size)[:, None])
+    for op in pooling:
+        if isinstance(op, Maximum):
+            groups = [np.concatenate([groups[i] for i in members]) for members in op.groups]
+    return groups
 
 
 def _allowed(domain: Domain) -> BoolArray | None:

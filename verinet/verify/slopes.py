@@ -19,7 +19,7 @@ from verinet.verify.derivative import derivative_range
 from verinet.verify.gradient import input_gradient
 from verinet.verify.options import Deadline
 
-__all__ = ["SLOPE_KINDS", "SlopeSearch", "Sloped"]
+__all__ = ["FEW_UNSTABLE", "MOST_PHASES", "SLOPE_KINDS", "SlopeSearch", "Sloped", "halves", "misses", "split_phase"]
 
 Sloped = Monotone | Lipschitz
 """Kinds that derivatives decide."""
@@ -133,22 +133,15 @@ class SlopeSearch:
             if self.suspects or deadline.passed or self.boxes >= MOST_BOXES:
                 return False
             _, _, lower, upper = heapq.heappop(heap)
-            sides = (0.5 * upper - 0.5 * lower) / scale
-            widest = int(np.argmax(sides))
-            if sides[widest] < FINEST:
+            waiting = halves(lower, upper, scale)
+            if not waiting:
                 return False
-            middle = 0.5 * lower[widest] + 0.5 * upper[widest]
-            if not lower[widest] < middle < upper[widest]:
-                return False
-            left, right = upper.copy(), lower.copy()
-            left[widest] = right[widest] = middle
-            waiting = [(lower, left), (right, upper)]
         return True
 
     def _excess(self, lower: FloatArray, upper: FloatArray, whole: InputSet, deadline: Deadline) -> float:
         """Return a positive number if some derivative over a box may be wrong, the larger the worse; else zero."""
         self.boxes += 1
-        if any(_misses(atom, lower, upper) for atom in (*self.domain.conditions, *self.prop.where)):
+        if any(misses(atom, lower, upper) for atom in (*self.domain.conditions, *self.prop.where)):
             return 0.0
         bounds = bound_network(self.network, InputSet(Interval(lower, upper), whole.balls))
         found = self._worst_phase(bounds, deadline)
@@ -171,10 +164,10 @@ class SlopeSearch:
             found = SLOPE_KINDS[type(self.prop)].excess(self.prop, *derivative_range(part, self.prop.output))
             if found <= 0:
                 continue
-            halves = _split(part) if part.unstable <= FEW_UNSTABLE else ()
-            if not halves or deadline.passed:
+            parts = split_phase(part) if part.unstable <= FEW_UNSTABLE else ()
+            if not parts or deadline.passed:
                 return found
-            pending += halves
+            pending += parts
         return found if found > 0 else Fraction(1)
 
     def _gradient(self, point: FloatArray) -> FloatArray:
@@ -231,7 +224,19 @@ class SlopeSearch:
         return tuple(point)
 
 
-def _split(bounds: NetworkBounds) -> list[NetworkBounds]:
+def halves(lower: FloatArray, upper: FloatArray, scale: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
+    """Halve the side of a box that is longest beside the domain's; nothing if it is as short as sides become."""
+    sides = (0.5 * upper - 0.5 * lower) / scale
+    widest = int(np.argmax(sides))
+    middle = 0.5 * lower[widest] + 0.5 * upper[widest]
+    if sides[widest] < FINEST or not lower[widest] < middle < upper[widest]:
+        return []
+    left, right = upper.copy(), lower.copy()
+    left[widest] = right[widest] = middle
+    return [(lower, left), (right, upper)]
+
+
+def split_phase(bounds: NetworkBounds) -> list[NetworkBounds]:
     """Split the first open ReLU into its phases; none if there is no open ReLU."""
     for node in bounds.network.nodes:
         if isinstance(node.op, Relu):
@@ -246,7 +251,7 @@ def _split(bounds: NetworkBounds) -> list[NetworkBounds]:
     return []
 
 
-def _misses(atom: Atom, lower: FloatArray, upper: FloatArray) -> bool:
+def misses(atom: Atom, lower: FloatArray, upper: FloatArray) -> bool:
     """Return whether no point of a box meets a condition, exactly."""
     least = atom.expression.constant
     for symbol, weight in atom.expression.terms:

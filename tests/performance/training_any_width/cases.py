@@ -127,9 +127,9 @@ def _filters() -> Iterator[Case]:
         for one, other in ((0, 1), (3, 8)):
             rows = np.isin(y, (one, other))
             classes = np.where(y[rows] == other, 1.0, -1.0)
-            yield Case(f"filters {one} v {other} {pooling.value}", x[rows], classes, Loss.HINGE, 0.01, layer=layer)
+            yield Case(f"filters {one} v {other} {pooling.value}", x[rows], classes, Loss.HINGE, 0.003, layer=layer)
         name = f"filters 10 digits {pooling.value}"
-        yield Case(name, x, y.astype(float), Loss.HINGE, 0.01, folds=False, layer=layer)
+        yield Case(name, x, y.astype(float), Loss.HINGE, 0.003, folds=False, layer=layer)
 
 
 FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (

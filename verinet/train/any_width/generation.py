@@ -241,10 +241,10 @@ class _State:
 
     def step(self, deadline: Deadline) -> bool:
         """Price units at the master's prices and solve it again with what was found; return whether that is the end."""
-        cutoff = self.cost * (1.0 + CUTOFF_SHARE * self.tolerance)
-        prices = balance(self.fit.prices, self.free, len(self.problem.y))
-        priced = self.pricer.price(prices, cutoff, self.relative, deadline, self._used())
-        self._update_bound(prices, priced)
+        priced = self._price(self.fit, deadline, not self.pricer.by_levels)
+        if not priced.units and self.pricer.by_levels:
+            # Proofs are long there, and prices at a vertex make plateaus of units worth just their cost.
+            priced = self._price(self.master.central(), deadline)
         if self._gap() <= self.tolerance:
             return True
         new = list(priced.units[:MOST_UNITS])
@@ -258,12 +258,20 @@ class _State:
         self.fit = self.master.solve(max(deadline.left, 1.0))
         return False
 
+    def _price(self, fit: Fit, deadline: Deadline, thoroughly: bool = True) -> Priced:
+        """Price units at an optimum's prices, for as long as the bound takes or only at a glance."""
+        cutoff = self.cost * (1.0 + CUTOFF_SHARE * self.tolerance)
+        prices = balance(fit.prices, self.free, len(self.problem.y))
+        priced = self.pricer.price(prices, cutoff, self.relative, deadline, self._used(), thoroughly)
+        self._update_bound(prices, fit.multipliers, priced)
+        return priced
+
     def _used(self) -> list[Unit]:
         """Return the units that the network uses, the largest first."""
         sizes = self.fit.values[len(self.fit.values) - len(self.units) :]
         return [self.units[k] for k in np.argsort(-sizes, kind="stable") if sizes[k] > 0]
 
-    def _update_bound(self, prices: FloatArray, priced: Priced) -> None:
+    def _update_bound(self, prices: FloatArray, multipliers: FloatArray, priced: Priced) -> None:
         specification = self.problem.specification
         scale = largest_scale(
             prices, priced.bound, self.cost, self.skip, specification.price_of_skip, self.problem.sides
@@ -276,11 +284,11 @@ class _State:
             self.problem.y,
             self.problem.weights,
             specification.objective,
-            0.0 if rows is None else rows.value(self.fit.multipliers),
+            0.0 if rows is None else rows.value(multipliers),
         )
         if bound > self.bound:
             self.bound = bound
-            self.best = _Best(prices, self.fit.multipliers, scale, priced.bound, priced.claimed)
+            self.best = _Best(prices, multipliers, scale, priced.bound, priced.claimed)
 
     def _gap(self) -> float:
         return max(0.0, self.fit.objective - self.bound) / max(abs(self.fit.objective), 1e-300)

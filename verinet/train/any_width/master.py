@@ -136,6 +136,9 @@ class Master(Protocol):
     def solve(self, time_limit: float) -> Fit:
         """Return the optimum over the variables so far."""
 
+    def central(self) -> Fit:
+        """Return the last optimum with prices from the middle of those that prove it."""
+
 
 class LinearMaster:
     """Losses with bands, as a linear programme that grows.
@@ -170,6 +173,7 @@ class LinearMaster:
         self._row_of = np.full(self._samples, -1)
         self._assumed = np.zeros(self._samples)
         self._order = np.arange(self._samples)
+        self._last: Fit | None = None
         count = len(columns.costs)
         self._places = self._programme.add_columns(
             self._scale * columns.costs,
@@ -298,6 +302,12 @@ class LinearMaster:
             self._enter(broken[np.argsort(-np.abs(miss), kind="stable")[:most]])
         return self._fit(v, f, duals)
 
+    def central(self) -> Fit:
+        """Return the last optimum with prices from the middle of those that prove it, or as it was."""
+        assert self._last is not None, "solve first"
+        duals = self._programme.central_duals()
+        return self._last if duals is None else self._fit(self._last.values, self._last.outputs, duals / self._scale)
+
     def _fit(self, v: FloatArray, f: FloatArray, duals: FloatArray) -> Fit:
         prices = np.zeros(len(f))
         own = self._outside_prices()
@@ -309,4 +319,5 @@ class LinearMaster:
             multipliers = self._rows.clip(multipliers)
             prices += multipliers @ self._rows.weights
             objective += self._rows.cost(f)
-        return Fit(v, f, prices, multipliers, objective)
+        self._last = Fit(v, f, prices, multipliers, objective)
+        return self._last

@@ -140,6 +140,7 @@ class Pricer:
         relative_gap: float,
         deadline: Deadline,
         known: Sequence[Unit] = (),
+        thoroughly: bool = True,
     ) -> Priced:
         """Look for units worth more than the cut-off, and bound what any is worth.
 
@@ -152,6 +153,8 @@ class Pricer:
         deadline : Deadline
         known : sequence of Unit
             Units that may lie near to better ones.
+        thoroughly : bool
+            Whether pricing by levels goes on after a glance that found nothing.
 
         Returns
         -------
@@ -169,7 +172,7 @@ class Pricer:
                 prove = self._proven if self._is_large else self._levelled_in_turn
                 found = prove(parts, prices, cutoff, relative_gap, deadline)
         elif self.by_levels:
-            found = self._looked_over(parts, prices, cutoff, relative_gap, deadline)
+            found = self._looked_over(parts, prices, cutoff, relative_gap, deadline, thoroughly)
         else:
             found = [self._searched(sign, cell, prices, cutoff, relative_gap, deadline) for sign, cell in parts]
         units = sorted((unit for part in found for unit in part.units), key=lambda unit: -unit.worth)
@@ -210,10 +213,11 @@ class Pricer:
         cutoff: float,
         relative_gap: float,
         deadline: Deadline,
+        thoroughly: bool,
     ) -> list[Priced]:
         """Take what a glance at every support finds; where that is nothing, bound by levels."""
         found = [self._searched(*part, prices, cutoff, relative_gap, deadline, GLANCE) for part in parts]
-        if any(part.units for part in found) or deadline.passed:
+        if any(part.units for part in found) or not thoroughly or deadline.passed:
             return found
         return self._levelled_in_turn(parts, prices, cutoff, relative_gap, deadline)
 
