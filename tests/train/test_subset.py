@@ -24,8 +24,9 @@ from verinet.train import (
 )
 from verinet.train.any_width import dense_family
 from verinet.train.any_width.local_pricing import _next_level
-from verinet.train.programme import Parameters, Tangents, build_programme, predict
-from verinet.train.subset import EXACT, LOSSES, Floors, equivalent_points, solve_by_subsets, tangent_floors
+from verinet.train.objective import LOSSES as EXACT
+from verinet.train.programme import LOSSES, Parameters, Tangents, build_programme, predict
+from verinet.train.subset import Floors, equivalent_points, solve_by_subsets, tangent_floors
 from verinet.verify import Deadline
 
 QUICK = TrainOptions(solver="highs", time_limit=30, gap_tolerance=1e-7)
@@ -81,11 +82,12 @@ def test_no_output_of_a_point_costs_less_than_its_floor_and_one_costs_as_much(se
     floors = equivalent_points(data, objective)
     rng = np.random.default_rng(seed)
     scale = 0.7 if loss.classifies else 1.0
+    exact = EXACT[loss]
     for point in range(floors.points):
         here = np.flatnonzero(floors.place == point)
-        samples = [(Fraction(float(data.weights[n])), Fraction(float(data.scaled_y[n]))) for n in here]
-        outputs = [*rng.normal(size=20), *(scale * data.scaled_y[here])]
-        costs = [sum(weight * EXACT[loss](Fraction(f), y, objective) for weight, y in samples) for f in outputs]
+        samples = [(Fraction(float(data.weights[n])), Fraction(float(data.y[n]))) for n in here]
+        outputs = [*rng.normal(size=20), *(scale * data.y[here])]
+        costs = [sum(weight * exact(Fraction(f), y, objective, data.scaling) for weight, y in samples) for f in outputs]
         assert min(costs) >= floors.values[point]
         assert float(min(costs)) == pytest.approx(float(floors.values[point]), abs=1e-12)
 

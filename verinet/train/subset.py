@@ -17,7 +17,7 @@ claim, and so is a bound made with it. A bound on the units' sizes may leave out
 one known: what is bounded is the smaller of both.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -30,8 +30,10 @@ from verinet.solve import choose
 from verinet.train.any_width.dual import dual_value
 from verinet.train.data import TrainingData, distinct_rows
 from verinet.train.dual import DualSolution
+from verinet.train.objective import LOSSES
 from verinet.train.programme import Parameters, Tangents, TrainingProgramme, build_programme, predict
-from verinet.train.specification import Loss, Objective, Specification, TrainOptions
+from verinet.train.specification import Objective, Specification, TrainOptions
+from verinet.train.warm_start import losses_at
 from verinet.verify import Deadline
 
 __all__ = ["Floors", "Round", "equivalent_points", "solve_by_subsets", "tangent_floors"]
@@ -104,47 +106,20 @@ class Round:
     parameters: Parameters | None
 
 
-def _hinge(f: FloatArray, y: FloatArray, objective: Objective) -> FloatArray:
-    return np.maximum(objective.margin - y * f, 0.0)
-
-
-def _l1(f: FloatArray, y: FloatArray, objective: Objective) -> FloatArray:
-    return np.abs(y - f)
-
-
-def _zero_one(f: FloatArray, y: FloatArray, objective: Objective) -> FloatArray:
-    return (y * f < objective.margin).astype(np.float64)
-
-
-LOSSES: Mapping[Loss, Callable[[FloatArray, FloatArray, Objective], FloatArray]] = {
-    Loss.HINGE: _hinge,
-    Loss.L1: _l1,
-    Loss.ZERO_ONE: _zero_one,
-}
-"""Each sample's loss in scaled units, where the output is as scaled as the target."""
-
-EXACT: Mapping[Loss, Callable[[Fraction, Fraction, Objective], Fraction]] = {
-    Loss.HINGE: lambda f, y, objective: max(Fraction(0), Fraction(objective.margin) - y * f),
-    Loss.L1: lambda f, y, objective: abs(y - f),
-    Loss.ZERO_ONE: lambda f, y, objective: Fraction(int(y * f < Fraction(objective.margin))),
-}
-"""The same in rational arithmetic."""
-
-
 def equivalent_points(data: TrainingData, objective: Objective) -> Floors:
     """Return what the samples of each point cost at the best output for them.
 
-    Every loss here is least at one of its samples' own best outputs: between them it is linear, or constant.
+    Their loss is least at the best output of one of them: between those it is linear, or constant. Of the losses in
+    `verinet.train.programme.LOSSES`, which all are so.
     """
     points, place = distinct_rows(data.scaled_x)
-    scale = Fraction(objective.margin) if objective.loss.classifies else Fraction(1)
-    loss = EXACT[objective.loss]
+    loss, scale = LOSSES[objective.loss], Fraction(objective.margin) if objective.loss.classifies else Fraction(1)
     members: list[list[tuple[Fraction, Fraction]]] = [[] for _ in points]
-    for point, y, weight in zip(place, data.scaled_y, data.weights, strict=True):
+    for point, y, weight in zip(place, data.y, data.weights, strict=True):
         members[point].append((Fraction(float(y)), Fraction(float(weight))))
     floors = [
-        min(sum((w * loss(scale * best, y, objective) for y, w in samples), Fraction(0)) for best, _ in samples)
-        for samples in members
+        min(sum((w * loss(scale * f, y, objective, data.scaling) for y, w in here), Fraction(0)) for f, _ in here)
+        for here in members
     ]
     return Floors(place, tuple(floors), "the best output of each point")
 
@@ -207,7 +182,7 @@ def _worst(
 ) -> BoolArray:
     """Choose the points that enter: those where a network costs most above the floor."""
     f = predict(network, specification.signs, data.scaled_x)
-    costs = data.weights * LOSSES[specification.objective.loss](f, data.scaled_y, specification.objective)
+    costs = data.weights * losses_at(specification.objective, data.scaled_y, f)
     if floors.prices is not None:
         costs = costs + floors.prices * f
     excess = np.bincount(floors.place, costs, floors.points) - np.array([float(value) for value in floors.values])

@@ -159,6 +159,8 @@ def train(data: TrainingData, specification: Specification, options: TrainOption
     held = _relus(data, specification) <= MOST_HELD
     runs = 1 if held else RUNS_OF_MANY
     start = _warm_start(data, specification, options, started + WARM_START_SHARE * options.time_limit, runs)
+    if not np.isfinite(start[0]):
+        start = (float(_judge(start[1], data, specification).objective), start[1])
     journal.note(start[0])
     width, interrupted = _any_width(data, specification, options, ONE if held else MANY, journal)
     if interrupted:
