@@ -41,7 +41,7 @@ OBJECTIVE_TOLERANCE = 1e-6
 WARM_START_SHARE = 0.25
 """Part of the time limit for the warm start."""
 
-MOST_HELD = 150
+MOST_HELD = 250
 """ReLUs of a programme, units times different points: of more than that a solver proves next to nothing."""
 
 RUNS_OF_MANY = 6
@@ -293,7 +293,7 @@ def _by_subsets(
 ) -> _Solved:
     """Solve programmes over parts of the points, and polish what they find on all samples."""
     floors = equivalent_points(data, specification.objective)
-    if width is not None and width.bound >= floors.total:
+    if width is not None and width.bound > floors.total:
         floors = tangent_floors(data, specification.objective, width)
     bound, best = float_down(floors.total), start
     journal.note(bound=bound)

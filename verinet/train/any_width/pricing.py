@@ -131,7 +131,9 @@ class Pricer:
 
     @property
     def _climbs(self) -> bool:
-        return len(self.family.supports) == 1 and self.family.supports.shape[1] >= FEWEST_CLIMBED
+        """Whether ascents come before bounds: one support of more weights than a search settles in no time."""
+        one = len(self.family.supports) == 1
+        return one and (self._is_large or (self.family.supports.shape[1] >= FEWEST_CLIMBED and not self.by_levels))
 
     def price(
         self,
