@@ -136,7 +136,7 @@ def test_tangents_at_any_network_are_below_its_objective() -> None:
 
 @pytest.mark.parametrize("loss", [Loss.L1, Loss.ZERO_ONE])
 def test_training_by_parts_is_training(small_parts: None, monkeypatch: pytest.MonkeyPatch, loss: Loss) -> None:
-    data = repeated_data(7, loss)
+    data = repeated_data(7, loss, 8)
     objective = Objective(loss, margin=0.1, l1=1e-3)
     specification = Specification(1, 1, objective=objective, budget=Budget(units=1))
     states: list[Progress] = []
