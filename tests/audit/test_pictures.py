@@ -9,7 +9,15 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from verinet.audit import draw_filters, draw_path, draw_progress, draw_units, filter_formulas, network_formulas
+from verinet.audit import (
+    draw_filters,
+    draw_path,
+    draw_progress,
+    draw_units,
+    filter_formulas,
+    network_formulas,
+    network_stages,
+)
 from verinet.program import Progress, Status
 from verinet.train import (
     AnyWidthSpecification,
@@ -24,6 +32,7 @@ from verinet.train import (
     TrainingRecord,
     regularisation_path,
 )
+from verinet.train.export import build_network
 
 RECORD = TrainingRecord(
     objective=Fraction(1, 4),
@@ -157,8 +166,8 @@ def test_formulas_of_several_outputs_name_the_units_they_read() -> None:
     parameters = RawParameters(
         np.eye(2), np.zeros(2), np.array([[1.0, 0], [-2, 3]]), np.zeros((2, 2)), np.array([0.0, 1])
     )
-    lines = network_formulas(parameters, ("a", "b"), ("x", "y")).splitlines()
-    assert lines[2:] == ["x = 0 + unit_1", "y = 1 - 2 * unit_1 + 3 * unit_2"]
+    lines = network_formulas(network_stages(build_network(parameters), ("a", "b"), ("x", "y"))).splitlines()
+    assert lines[2:] == ["x = unit_1", "y = 1 - 2 * unit_1 + 3 * unit_2"]
 
 
 def test_a_path_shows_its_choice_and_its_bounds() -> None:

@@ -154,7 +154,16 @@ def test_two_networks_are_compared(tmp_path: Path, model: Path, network: Network
 
 
 TABLE = "a,b,label\n" + "".join(f"{a},{b},{'yes' if a > b else 'no'}\n" for a in range(4) for b in range(4))
-WRITTEN = ["network.onnx", "network.svg", "network.txt", "progress.svg", "record.json", "units.svg"]
+WRITTEN = [
+    "network.html",
+    "network.onnx",
+    "network.svg",
+    "network.txt",
+    "progress.svg",
+    "record.json",
+    "rules.txt",
+    "units.svg",
+]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +200,11 @@ time_limit = 20
     for name in ("network.svg", "progress.svg", "units.svg"):
         assert "<svg" in (out / name).read_text()[:400]
     assert "label =" in (out / "network.txt").read_text()
+    assert "the 16 rows" in (out / "rules.txt").read_text()
+    assert "% of them yes" in (out / "rules.txt").read_text()
+    page = (out / "network.html").read_text()
+    assert page.count("<svg") >= 4
+    assert "never falls" in page
     assert sorted(p.name for p in out.iterdir()) == WRITTEN
 
 
@@ -226,6 +240,10 @@ def test_several_classes_are_outputs_of_one_network(tmp_path: Path, capsys, shap
     assert ("filters.svg" in written) == bool(shape)
     assert {"progress-1.svg", "progress-3.svg", "network.txt"} <= written
     assert ("units-2.svg" in written) == (not shape)
+    page = (out / "network.html").read_text()
+    assert "objective, all outputs" in page
+    assert ("What each filter looks for" in page) == bool(shape)
+    assert ("What each unit contributes" in page) == (not shape)
 
 
 def test_training_by_counterexamples_says_what_holds_and_what_it_costs(tmp_path: Path, capsys) -> None:
@@ -258,6 +276,18 @@ condition = [{ points = [{ a = 6, b = 0 }], high = 1.05 }]
     values = [evaluate(network, np.array([a, 0.0]))[0] for a in np.linspace(0, 6, 50)]
     assert (np.diff(values) >= -1e-12).all()
     assert values[-1] <= 1.05 + 1e-6
+
+
+def test_rules_that_take_minutes_are_left_to_their_command(tmp_path: Path, monkeypatch) -> None:
+    from verinet.cli import readable
+
+    monkeypatch.setattr(readable, "MOST_WORK_FOR_RULES", 47)
+    write(tmp_path / "data.csv", TABLE)
+    spec = '[data]\nfile = "data.csv"\ntarget = "label"\n[objective]\nl1 = 0.01\n'
+    write(tmp_path / "rules.txt", "of an earlier training")
+    assert run("train", write(tmp_path / "t.toml", spec), "--out", tmp_path) == 0
+    assert not (tmp_path / "rules.txt").exists()
+    assert "see verinet rules" in (tmp_path / "network.html").read_text()
 
 
 def test_the_dual_solution_in_a_record_proves_its_bound(tmp_path: Path) -> None:

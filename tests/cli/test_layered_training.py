@@ -63,6 +63,18 @@ def test_a_stack_of_layers_is_trained_and_written(tmp_path: Path, capsys: pytest
     record = json.loads((tmp_path / "out" / "record.json").read_text())
     assert record["method"] == "milp"
     assert record["status"] == "optimal"
+    page = (tmp_path / "out" / "network.html").read_text()
+    for words in ("What the training reached", "errors", "proven optimal", "of them square", "filters of 1 x 2 x 2"):
+        assert words in page
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "network.html",
+        "network.onnx",
+        "network.svg",
+        "network.txt",
+        "progress.svg",
+        "record.json",
+        "rules.txt",
+    ]
 
 
 @pytest.mark.parametrize(

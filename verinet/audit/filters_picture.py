@@ -1,10 +1,12 @@
 """What trained filters look for: a heat map of each filter's weights, and which outputs it raises and lowers."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from verinet.audit.names import printable, shortened
 from verinet.audit.pictures import INK, QUIET, new_figure, svg_text
 from verinet.numeric import FloatArray
 from verinet.train import FilterParameters
@@ -23,13 +25,13 @@ MOST_NAMES = 2
 LONGEST_NAME = 18
 
 
-def draw_filters(parameters: FilterParameters, outputs: tuple[str, ...]) -> str:
+def draw_filters(parameters: FilterParameters, outputs: Sequence[str]) -> str:
     """Draw the filters of a network, those that weigh most first.
 
     Parameters
     ----------
     parameters : FilterParameters
-    outputs : tuple of str
+    outputs : sequence of str
         Names of the outputs.
 
     Returns
@@ -55,7 +57,7 @@ def _sizes(parameters: FilterParameters) -> FloatArray:
     return np.asarray(norms * np.abs(parameters.outputs).sum(axis=(0, 2)))
 
 
-def _draw_filter(axes: "Axes", parameters: FilterParameters, k: int, outputs: tuple[str, ...]) -> None:
+def _draw_filter(axes: "Axes", parameters: FilterParameters, k: int, outputs: Sequence[str]) -> None:
     layer = parameters.layer
     image = parameters.filters[k].reshape(layer.full_shape[0], *layer.kernel)
     # Each filter has a scale of its own: only products with its output weights have a common one.
@@ -69,16 +71,14 @@ def _draw_filter(axes: "Axes", parameters: FilterParameters, k: int, outputs: tu
     axes.set_xlabel(_moved(parameters.outputs[:, k].sum(axis=1), outputs), fontsize=8, parse_math=False)
 
 
-def _moved(weights: FloatArray, outputs: tuple[str, ...]) -> str:
+def _moved(weights: FloatArray, outputs: Sequence[str]) -> str:
     """Name the outputs that some weights move most."""
     order = [i for i in np.argsort(-np.abs(weights), kind="stable") if weights[i]]
-    named = [f"{'+' if weights[i] > 0 else '-'} {_short(outputs[i])}" for i in order[:MOST_NAMES]]
+    named = [
+        f"{'+' if weights[i] > 0 else '-'} {shortened(printable(outputs[i]), LONGEST_NAME)}" for i in order[:MOST_NAMES]
+    ]
     more = len(order) - len(named)
     return "\n".join([*named, *([f"and {more} more"] if more else [])])
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _title(parameters: FilterParameters) -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "BoxRecord",
     "DualRecord",
     "FileRecord",
+    "KeptConstraintRecord",
     "NumberRecord",
     "PhasesRecord",
     "PointRecord",
@@ -324,34 +325,49 @@ class KeptConstraintRecord(Record):
     engine: str
 
 
+class ConstraintRoundRecord(Record):
+    """Where the search for counterexamples stood after a round; see `verinet.train.ConstraintRound`."""
+
+    number: int
+    objective: float | None
+    bound: float | None
+    added: int
+    counterexamples: int
+    seconds_training: float
+    seconds_verifying: float
+
+
 class UniversalTrainingRecord(Record):
     """What universal constraints took and cost.
 
     Parameters
     ----------
     kept : tuple of KeptConstraintRecord
-    rounds : int
+    rounds, counterexamples : int
     rows : tuple of PointConditionRecord
-        What the bound demands at counterexamples; the dual solution's multipliers come in this order, behind those of
-        given conditions.
+        Of any width, what the bound demands at counterexamples; the dual solution's multipliers come in this order,
+        behind those of given conditions.
     seconds_training, seconds_verifying : float
     free_objective, free_bound : float or None
         The optimum without the constraints, enclosed.
-    constructed_objective : float
-        Of the network that keeps the constraints by construction.
+    constructed_objective : float or None
+        Of the network that keeps the constraints by construction; None where there is none, or it did not pass.
     price : tuple of (float or None)
         The optimum with the constraints minus that without, enclosed.
+    history : tuple of ConstraintRoundRecord
     """
 
     kept: tuple[KeptConstraintRecord, ...]
     rounds: int
+    counterexamples: int
     rows: tuple[PointConditionRecord, ...]
     seconds_training: float
     seconds_verifying: float
     free_objective: float | None
     free_bound: float | None
-    constructed_objective: float
+    constructed_objective: float | None
     price: tuple[float | None, float | None]
+    history: tuple[ConstraintRoundRecord, ...]
 
     @classmethod
     def of(cls, universal: UniversalRecord) -> "UniversalTrainingRecord":
@@ -359,6 +375,7 @@ class UniversalTrainingRecord(Record):
         return cls(
             kept=tuple(KeptConstraintRecord(name=k.name, verdict=k.verdict, engine=k.engine) for k in universal.kept),
             rounds=universal.rounds,
+            counterexamples=universal.counterexamples,
             rows=tuple(
                 PointConditionRecord(points=r.points, weights=r.weights, low=_finite(r.low), high=_finite(r.high))
                 for r in universal.rows
@@ -369,6 +386,9 @@ class UniversalTrainingRecord(Record):
             free_bound=_finite(universal.free_bound),
             constructed_objective=universal.constructed_objective,
             price=(_finite(universal.price[0]), _finite(universal.price[1])),
+            history=tuple(
+                ConstraintRoundRecord(**{**asdict(each), "bound": _finite(each.bound)}) for each in universal.history
+            ),
         )
 
 

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from verinet.audit.names import printable, shortened
+from verinet.audit.one_layer import one_layer_parameters
 from verinet.audit.pictures import INK, LOWERS, QUIET, RAISES, new_figure, svg_text
+from verinet.audit.stages import Stage
 from verinet.numeric import FloatArray
 from verinet.train import RawParameters, Scaling
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-__all__ = ["draw_units"]
+__all__ = ["draw_all_units", "draw_units"]
 
 MOST_PANELS = 12
 COLUMNS = 3
@@ -33,27 +36,60 @@ class _Panel:
     ----------
     features : tuple of int
     units : tuple of int
+    title : str
     size : float
         How far the output moves by it over the data's range.
     """
 
     features: tuple[int, ...]
     units: tuple[int, ...]
+    title: str
     size: float
 
 
-def draw_units(parameters: RawParameters, names: Sequence[str], output: str, scaling: Scaling) -> str:
+def draw_all_units(stages: Sequence[Stage], x: FloatArray) -> tuple[str, ...]:
+    """Draw what units contribute to each output of a network of one hidden layer of ReLUs; nothing of other networks.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+    x : ndarray, shape (rows, features)
+        Curves are drawn over their range.
+    """
+    parameters = one_layer_parameters(stages)
+    if parameters is None:
+        return ()
+    low, high = x.min(axis=0), x.max(axis=0)
+    # A feature of one value is drawn beside it, too.
+    scaling = Scaling(low, np.where(high > low, high - low, 1.0))
+    features, outputs = stages[0].units, stages[-1].units
+    units = stages[1].units if parameters.units else ()
+    return tuple(draw_units(parameters, features, name, scaling, k, units) for k, name in enumerate(outputs))
+
+
+def draw_units(
+    parameters: RawParameters,
+    names: Sequence[str],
+    output: str,
+    scaling: Scaling,
+    number: int = 0,
+    units: Sequence[str] = (),
+) -> str:
     """Draw what units and features contribute to an output over the data's range.
 
     Parameters
     ----------
     parameters : RawParameters
-        Of one output.
     names : sequence of str
         Of the features.
     output : str
+        The output's name.
     scaling : Scaling
         Holds the data's range.
+    number : int
+        Which output of the network. Units that it does not read are left out.
+    units : sequence of str
+        Names of the units; by default they are numbered from 1.
 
     Returns
     -------
@@ -62,8 +98,13 @@ def draw_units(parameters: RawParameters, names: Sequence[str], output: str, sca
         the feature's linear part; for each unit of two features a heat map. Units of more features are counted, not
         drawn; of many panels the largest are drawn.
     """
+    one = slice(number, number + 1)
+    parameters = replace(
+        parameters, outputs=parameters.outputs[one], skip=parameters.skip[one], offsets=parameters.offsets[one]
+    )
     low, high = scaling.offset, scaling.offset + scaling.width
-    panels = sorted(_panels(parameters, low, high), key=lambda panel: -panel.size)
+    units = units or [f"unit_{k}" for k in range(1, parameters.units + 1)]
+    panels = sorted(_panels(parameters, units, low, high), key=lambda panel: -panel.size)
     drawn = panels[:MOST_PANELS]
     columns = min(COLUMNS, max(len(drawn), 2))
     rows = math.ceil(len(drawn) / columns)
@@ -87,26 +128,31 @@ def draw_units(parameters: RawParameters, names: Sequence[str], output: str, sca
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return shortened(printable(name), LONGEST_NAME)
 
 
 def _read_by(parameters: RawParameters) -> list[tuple[int, ...]]:
-    """Return the features that each unit reads."""
-    return [tuple(int(j) for j in np.flatnonzero(row)) for row in parameters.weights]
+    """Return the features that each unit reads; none for a unit that does not reach the output."""
+    reaches = parameters.outputs[0] != 0
+    return [
+        tuple(np.flatnonzero(row).tolist()) if r else () for row, r in zip(parameters.weights, reaches, strict=True)
+    ]
 
 
-def _panels(parameters: RawParameters, low: FloatArray, high: FloatArray) -> list[_Panel]:
+def _panels(parameters: RawParameters, names: Sequence[str], low: FloatArray, high: FloatArray) -> list[_Panel]:
     read = _read_by(parameters)
     panels = []
     for j in parameters.features:
         units = tuple(k for k, features in enumerate(read) if features == (j,))
         if units or parameters.skip[0, j]:
             _, curves = _curves(parameters, j, units, low, high)
-            panels.append(_Panel((j,), units, float(np.ptp(curves[:, -1]))))
+            parts = [names[units[0]] if len(units) == 1 else f"{len(units)} units"] if units else []
+            parts += ["linear part"] if parameters.skip[0, j] else []
+            panels.append(_Panel((j,), units, " and ".join(parts), float(np.ptp(curves[:, -1]))))
     for k, features in enumerate(read):
         if len(features) == 2:
             corners = _map(parameters, k, features, low, high, 2)
-            panels.append(_Panel(features, (k,), float(np.abs(corners).max())))
+            panels.append(_Panel(features, (k,), names[k], float(np.abs(corners).max())))
     return panels
 
 
@@ -142,17 +188,10 @@ def _draw_curves(
     for curve, unit in zip(curves.T, panel.units, strict=False):
         colour = RAISES if parameters.outputs[0, unit] > 0 else LOWERS
         axes.plot(x, curve, color=colour, linewidth=1.2)
-    axes.set_title(_units_title(panel, parameters), color=INK, fontsize=9)
+    axes.set_title(panel.title, color=INK, fontsize=9)
     axes.set_xlabel(labels[feature], fontsize=9, parse_math=False)
     _small_ticks(axes)
     axes.grid(alpha=0.25)
-
-
-def _units_title(panel: _Panel, parameters: RawParameters) -> str:
-    (feature,) = panel.features
-    units = len(panel.units)
-    parts = [f"unit_{panel.units[0] + 1}" if units == 1 else f"{units} units"] if units else []
-    return " and ".join(parts + (["linear part"] if parameters.skip[0, feature] else []))
 
 
 def _draw_map(
@@ -177,7 +216,7 @@ def _draw_map(
         aspect="auto",
         interpolation="bilinear",
     )
-    axes.set_title(f"unit_{unit + 1}", color=INK, fontsize=9)
+    axes.set_title(panel.title, color=INK, fontsize=9)
     axes.set_xlabel(labels[a], fontsize=9, parse_math=False)
     axes.set_ylabel(labels[b], fontsize=9, parse_math=False)
     _small_ticks(axes)

@@ -43,6 +43,9 @@ NETWORK_HELP = (
     "MODEL.onnx or MODEL.nnet; NAME=MODEL for a network that a VNN-LIB 2 file declares or a property compares with, "
     "once for each."
 )
+Target = Annotated[str | None, typer.Option(metavar="NAME", help="The data's column that is no feature.")]
+Feature = Annotated[list[str] | None, typer.Option(metavar="NAME", help="A column for the network; repeat in order.")]
+Classes = Annotated[bool, typer.Option("--classes", help="The target's two values are classes.")]
 
 
 def _finish(run: Any) -> None:
@@ -100,6 +103,14 @@ def train(
     solver: Annotated[
         str | None, typer.Option(help="auto, gurobi, highs, scip or cpsat; overrides the file's.")
     ] = None,
+    properties: Annotated[
+        list[Path] | None,
+        typer.Option("--property", metavar="FILE", help="A .toml file of what must hold everywhere; once for each."),
+    ] = None,
+    network: Annotated[
+        list[str] | None, typer.Option("--network", help="NAME=MODEL that a property compares with; once for each.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="The most, of training and verifying in turn.", min=1)] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a sparse network to proven optimality, or as near as the time allows."""
@@ -108,7 +119,52 @@ def train(
         from verinet.cli.training import TrainRequest, train_file
 
         limit = None if time_limit is None else _positive("--time-limit", time_limit)
-        return train_file(TrainRequest(specification, out, limit, solver, quiet))
+        networks = _named_paths(network or ())
+        files = tuple(properties or ())
+        return train_file(TrainRequest(specification, out, limit, solver, quiet, files, networks, rounds))
+
+    _finish(run)
+
+
+@app.command()
+def repair(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="MODEL.onnx or MODEL.nnet.")],
+    properties: Annotated[
+        list[Path],
+        typer.Option("--property", metavar="FILE", help="A .toml file of what must hold; once for each."),
+    ],
+    data: Annotated[Path | None, typer.Option(help="A .csv file to judge the network by, before and after.")] = None,
+    target: Annotated[str | None, typer.Option(help="Its column of right answers; by default the last.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Its name or number, from 1; by default the last.")] = None,
+    norm: Annotated[str, typer.Option(help="l1 (the sum of changes) or count (of changed weights).")] = "l1",
+    reach: Annotated[
+        float | None, typer.Option(help="Largest change of a weight; by default twice the largest, at least 1.")
+    ] = None,
+    network: Annotated[
+        list[str] | None, typer.Option("--network", help="NAME=MODEL that a property compares with; once for each.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="The most, of repairing and verifying in turn.", min=1)] = None,
+    time_limit: Annotated[float, typer.Option(help="Seconds.")] = 60.0,
+    gap: Annotated[float, typer.Option(help="Relative gap at which a change counts as the smallest.", min=0)] = 1e-3,
+    solver: Annotated[str, typer.Option(help="auto, gurobi, highs, scip or cpsat.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Of solver and verifier.", min=1)] = 1,
+    out: Out = Path("verinet-repair"),
+    quiet: Quiet = False,
+) -> None:
+    """Change one layer of a network as little as possible such that properties hold."""
+
+    def run() -> Exit:
+        from verinet.cli.optimising import chosen
+        from verinet.cli.repairing import RepairRequest, repair_file
+        from verinet.train import TrainOptions
+        from verinet.train.repair import ChangeNorm, RepairOptions
+
+        limit = _positive("--time-limit", time_limit)
+        search = TrainOptions(solver, limit, gap, threads, most_rounds=rounds)
+        options = RepairOptions(chosen("--norm", norm, ChangeNorm), reach, search)
+        networks = _named_paths(network or ())
+        files = tuple(properties)
+        return repair_file(RepairRequest(model, files, options, out, layer, data, target, networks, quiet))
 
     _finish(run)
 
@@ -282,13 +338,51 @@ def supports(
 
 
 @app.command()
-def inspect(model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")]) -> None:
+def inspect(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")],
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a page about the network.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Data for the page's effects and rules.")
+    ] = None,
+    target: Target = None,
+    feature: Feature = None,
+    classes: Classes = False,
+) -> None:
     """Show a network file operator by operator: supported, folded, or refused and why."""
 
     def run() -> Exit:
         from verinet.cli.looking import inspect_file
+        from verinet.errors import InputError
 
-        return inspect_file(model)
+        if html is None and data is not None:
+            raise InputError("--data is for the page; say where to write it with --html FILE")
+        if data is None and (target is not None or feature or classes):
+            raise InputError("--target, --feature and --classes speak of data; name the file with --data FILE.csv")
+        done = inspect_file(model)
+        if html is not None and done is Exit.DONE:
+            from verinet.cli.explaining import DataRequest, write_page
+
+            write_page(model, html, None if data is None else DataRequest(data, target, tuple(feature or ()), classes))
+        return done
+
+    _finish(run)
+
+
+@app.command()
+def rules(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")],
+    data: Annotated[Path, typer.Option(metavar="FILE.csv", help="The rows that the rules are for.")],
+    target: Target = None,
+    feature: Feature = None,
+    classes: Classes = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the rules here.")] = None,
+) -> None:
+    """Write a network as rules, IF conditions THEN formula: one for each linear region that the data fall in."""
+
+    def run() -> Exit:
+        from verinet.cli.explaining import DataRequest, rules_file
+
+        return rules_file(model, DataRequest(data, target, tuple(feature or ()), classes), out)
 
     _finish(run)
 

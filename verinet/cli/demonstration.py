@@ -106,7 +106,7 @@ def run_demo(request: DemoRequest) -> Exit:
             on_progress=lambda p: report(progress_line(p)),
         )
         outcome = train_outputs([data], specification, options)
-    write_training(request.out, outcome, data, (OUTPUT,))
+    write_training(request.out, outcome, data, (OUTPUT,), ("benign", "malignant"))
     result(summary(outcome, data.names, (OUTPUT,)))
     for name, x, y in (("training", table.train_x, table.train_y), ("test", table.test_x, table.test_y)):
         accuracy = accuracy_score(y > 0, evaluate(outcome.network, x)[:, 0] > 0)
@@ -116,8 +116,11 @@ def run_demo(request: DemoRequest) -> Exit:
     _verify(request, table, "robust", _robust(table))
     result("3. A property that does not hold, with its counterexample:")
     refuted = _verify(request, table, "refuted", [_small_is_benign()])
-    result(f"Everything is in {request.out}: network.onnx and network.txt; the pictures network.svg, units.svg and")
-    result("progress.svg; record.json with the proof of the bound; and for each property file its verdicts as JSON.")
+    result(f"Everything is in {request.out}: network.onnx; network.html, a page with its formulas, rules and pictures,")
+    result(
+        "which also stand alone (.txt, .svg); record.json with the proof of the bound; and for each property file its"
+    )
+    result("verdicts as JSON.")
     expected = all(item.verdict.answer is Answer.VIOLATED for item in refuted)
     return Exit.DONE if expected else Exit.INTERNAL_ERROR
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from verinet.errors import DataError, InputError
+from verinet.cli.targets import targets_of
+from verinet.errors import InputError
 from verinet.io import Dataset, TrainingFile
 from verinet.io.layer_schema import (
     AveragePoolTable,
@@ -18,7 +19,7 @@ from verinet.io.layer_schema import (
     WeightsTable,
 )
 from verinet.numeric import FloatArray
-from verinet.train import Budget, Objective, TrainingData
+from verinet.train import Budget, Loss, Objective, TrainingData
 from verinet.train.layered import (
     Architecture,
     AveragePoolLayer,
@@ -79,8 +80,8 @@ LAYERS: Mapping[type, Callable[[Any], Layer]] = {
 """The layer of each table."""
 
 
-def layered_data(file: TrainingFile, table: Dataset) -> tuple[TrainingData, tuple[str, ...]]:
-    """Return the data of a training file with layers, and the names of the outputs.
+def layered_data(file: TrainingFile, table: Dataset) -> tuple[TrainingData, tuple[str, ...], tuple[str, ...]]:
+    """Return the data of a training file with layers, the names of the outputs, and of one output's two classes.
 
     Parameters
     ----------
@@ -93,20 +94,12 @@ def layered_data(file: TrainingFile, table: Dataset) -> tuple[TrainingData, tupl
         If targets are no classes, or no numbers, as the loss needs them; or see `TrainingData.prepare`.
     """
     images = len(file.model.input_shape or ()) == 3
-    names, target = table.feature_names, table.target_name
-    if file.objective.loss in ("hinge", "zero_one", "logistic"):
-        classes, labels = np.unique(table.y, return_inverse=True)
-        if len(classes) < 2:
-            raise DataError(f"classification needs two classes in column {target!r} or more, found {len(classes)}")
-        if len(classes) == 2:
-            y: FloatArray = np.where(labels == 1, 1.0, -1.0)
-            return TrainingData.prepare(table.x, y, classes=True, names=names, shared=images), (target,)
-        data = TrainingData.prepare(table.x, labels.astype(np.float64), classes=False, names=names, shared=images)
-        return data, tuple(f"{target}[{label}]" for label in classes)
-    if table.y.dtype.kind != "f":
-        raise DataError(f"regression needs numbers in column {target!r}, found text")
-    y = np.asarray(table.y, dtype=np.float64)
-    return TrainingData.prepare(table.x, y, classes=False, names=names, shared=images), (target,)
+    targets = targets_of(table, Loss(file.objective.loss))
+    columns = list(targets.of_output.values())
+    # Of several classes, their numbers.
+    y: FloatArray = columns[0] if len(columns) == 1 else np.argmax(columns, axis=0).astype(np.float64)
+    data = TrainingData.prepare(table.x, y, classes=bool(targets.classes), names=table.feature_names, shared=images)
+    return data, tuple(targets.of_output), targets.classes
 
 
 def layered_specification(file: TrainingFile, objective: Objective, features: int) -> LayeredSpecification:

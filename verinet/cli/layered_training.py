@@ -1,8 +1,10 @@
-"""``verinet train`` of a stack of layers: network, record and progress."""
+"""``verinet train`` of a stack of layers: network, record, and what people read of it."""
 
 from pathlib import Path
 
-from verinet.audit import FileRecord, TrainingFileRecord, draw_progress
+from verinet.audit import FileRecord, Sample, TrainingFileRecord
+from verinet.cli.certified_training import universal_lines
+from verinet.cli.readable import write_readable
 from verinet.io import write_atomically, write_onnx
 from verinet.program import Status
 from verinet.train.layered import LayeredResult
@@ -25,15 +27,24 @@ def layered_summary(trained: LayeredResult) -> str:
     )
     if record.status is not Status.OPTIMAL:
         lines.append(f"gap {record.gap:.2%}")
+    lines += universal_lines(record.universal)
     lines += [f"note: {note}" for note in record.notes]
     lines += [f"{node.name}: {'x'.join(map(str, node.shape))}" for node in trained.network.nodes]
     return "\n".join(lines)
 
 
-def write_layered(folder: Path, trained: LayeredResult) -> None:
-    """Write the network (ONNX), its record and how objective and bound closed into a folder."""
+def write_layered(folder: Path, trained: LayeredResult, sample: Sample) -> None:
+    """Write the network (ONNX) and its record into a folder, and all that people read of it.
+
+    Parameters
+    ----------
+    folder : Path
+    trained : LayeredResult
+    sample : Sample
+        The rows of the training.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_onnx(trained.network, folder / "network.onnx")
-    write_atomically(folder / "progress.svg", draw_progress(trained.record))
     record = TrainingFileRecord.of(trained.record, FileRecord.of(folder / "network.onnx"))
     write_atomically(folder / "record.json", record.model_dump_json(indent=2) + "\n")
+    write_readable(folder, trained, sample)

@@ -1,50 +1,41 @@
 """``verinet train``: a training file to a network, its record and its pictures."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from verinet.audit import (
-    FileRecord,
-    SeveralTrainingsRecord,
-    TrainingFileRecord,
-    draw_filters,
-    draw_network,
-    draw_progress,
-    draw_units,
-    filter_formulas,
-    network_formulas,
-)
+from verinet.audit import FileRecord, SeveralTrainingsRecord, TrainingFileRecord, formulas_of
+from verinet.cli.certified_training import none_passed, on_round, properties_of, universal_lines
 from verinet.cli.exits import Exit
 from verinet.cli.layered_request import layered_data, layered_specification
 from verinet.cli.layered_training import layered_summary, write_layered
-from verinet.cli.output import progress, result
+from verinet.cli.output import Reporter, progress, result
+from verinet.cli.readable import sample_of, write_readable
+from verinet.cli.targets import targets_of
 from verinet.cli.training_request import objective_of, options_of, specification_of
-from verinet.errors import DataError
-from verinet.io import Dataset, TrainingFile, read_csv, read_training_file, write_atomically, write_onnx
-from verinet.numeric import FloatArray
+from verinet.errors import InputError
+from verinet.io import Dataset, NamedPath, TrainingFile, read_csv, read_training_file, write_atomically, write_onnx
 from verinet.program import Progress, Status
 from verinet.train import (
-    FilterParameters,
+    AnySpecification,
+    CertifiedResult,
+    ConvolutionalSpecification,
     Loss,
     Method,
-    RawParameters,
     TrainedOutputs,
     TrainingData,
     TrainingRecord,
+    TrainingResult,
     TrainOptions,
-    UniversalRecord,
     train_outputs,
 )
+from verinet.train.certified import train_certified
 from verinet.train.layered import train_layered
 
 __all__ = ["TrainRequest", "progress_line", "summary", "train_file", "write_training"]
-
-
-MOST_CLASSES = 100
-"""More values of a target that are taken for classes are a mistake rather than a wish."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +51,12 @@ class TrainRequest:
     solver : str or None
         Overrides the file's.
     quiet : bool
+    properties : tuple of Path
+        Property files that the network has to satisfy.
+    networks : tuple of NamedPath
+        Networks that they compare with.
+    rounds : int or None
+        The most of training and verifying in turn.
     """
 
     specification: Path
@@ -67,75 +64,98 @@ class TrainRequest:
     time_limit: float | None = None
     solver: str | None = None
     quiet: bool = False
+    properties: tuple[Path, ...] = ()
+    networks: tuple[NamedPath, ...] = ()
+    rounds: int | None = None
 
 
 def train_file(request: TrainRequest) -> Exit:
-    """Train as a file says and write network, record, formulas and pictures."""
+    """Train as a file says and write network, record, formulas, rules, pictures and page."""
     file = read_training_file(request.specification)
     table = read_csv(file.data.file, file.data.target, file.data.features)
+    if not request.properties and (request.networks or request.rounds is not None):
+        raise InputError("--network and --rounds are for training under properties; add --property FILE")
     if file.model.layers is not None:
         return _train_layers(request, file, table)
     loss = Loss(file.objective.loss)
-    named = _targets(table, loss)
+    targets = targets_of(table, loss)
+    outputs = tuple(targets.of_output)
     tables = [
         TrainingData.prepare(
             table.x, y, classes=loss.classifies, names=table.feature_names, shared=file.filters is not None
         )
-        for y in named.values()
+        for y in targets.of_output.values()
     ]
     specification = specification_of(file, table.feature_names)
     with progress(request.quiet) as report:
-        trained = train_outputs(tables, specification, _options(file, request, report))
-    write_training(request.out, trained, tables[0], tuple(named))
-    result(summary(trained, table.feature_names, tuple(named)))
+        options = _options(file, request, report)
+        if request.properties:
+            found = _certified(request, file, tables, specification, options)
+            if found.result is None:
+                return _failed(found)
+            trained = TrainedOutputs(found.result.network, found.result.parameters, (found.result.record,))
+        else:
+            trained = train_outputs(tables, specification, options)
+    write_training(request.out, trained, tables[0], outputs, targets.classes)
+    result(summary(trained, table.feature_names, outputs))
     return Exit.DONE
 
 
 def _train_layers(request: TrainRequest, file: TrainingFile, table: Dataset) -> Exit:
-    """Train a stack of layers and write network, record and progress."""
-    data, _ = layered_data(file, table)
+    """Train a stack of layers and write network, record, formulas, rules, pictures and page."""
+    data, outputs, classes = layered_data(file, table)
     specification = layered_specification(file, objective_of(file), len(data.names))
     with progress(request.quiet) as report:
-        trained = train_layered(data, specification, _options(file, request, report))
-    write_layered(request.out, trained)
+        options = _options(file, request, report)
+        if request.properties:
+            count = specification.architecture.outputs
+            properties = properties_of(request.properties, request.networks, data.names, count)
+            found = train_certified(data, specification, properties, options)
+            if found.result is None:
+                return _failed(found)
+            trained = found.result
+        else:
+            trained = train_layered(data, specification, options)
+    write_layered(request.out, trained, sample_of(data, outputs, classes))
     result(layered_summary(trained))
     return Exit.DONE
 
 
-def _targets(table: Dataset, loss: Loss) -> dict[str, FloatArray]:
-    """Return what each output is to learn, by its name.
-
-    Real targets stay as they are; of two classes the later name (or larger number) is 1, the other -1; of more, each
-    has an output, with 1 for it and -1 for the others.
-    """
-    if not loss.classifies:
-        if table.y.dtype.kind != "f":
-            raise DataError(f"regression needs numbers in column {table.target_name!r}, found text")
-        return {table.target_name: np.asarray(table.y, dtype=np.float64)}
-    classes = np.unique(table.y)
-    if len(classes) < 2:
-        raise DataError(
-            f"classification needs two classes in column {table.target_name!r} or more, found {len(classes)} "
-            f"({', '.join(map(str, classes))})"
+def _certified(
+    request: TrainRequest,
+    file: TrainingFile,
+    tables: Sequence[TrainingData],
+    specification: AnySpecification,
+    options: TrainOptions,
+) -> CertifiedResult[TrainingResult]:
+    """Train one output under the properties of files."""
+    if isinstance(specification, ConvolutionalSpecification):
+        raise InputError("--property is not for filters; leave [filters] out or train a stack of layers (model.layers)")
+    if len(tables) > 1:
+        raise InputError(
+            f"--property is for one output, found {len(tables)} classes of {file.data.target!r}; train a stack of "
+            "layers (model.layers), which has an output for each"
         )
-    if len(classes) > MOST_CLASSES:
-        raise DataError(
-            f"column {table.target_name!r} has {len(classes)} values, more than the {MOST_CLASSES} classes that one "
-            "network may tell apart; for real targets use a loss of regressions, such as 'squared'"
-        )
-    names = [f"{table.target_name}[{_label(label)}]" for label in classes] if len(classes) > 2 else [table.target_name]
-    chosen = classes if len(classes) > 2 else classes[1:]
-    return {name: np.where(table.y == label, 1.0, -1.0) for name, label in zip(names, chosen, strict=True)}
+    properties = properties_of(request.properties, request.networks, tables[0].names, 1)
+    return train_certified(tables[0], specification, properties, options)
 
 
-def _label(label: float | str) -> str:
-    return label if isinstance(label, str) else f"{label:.12g}"
+def _failed(found: CertifiedResult[Any]) -> Exit:
+    """Say that no network passed; it is certain, as far as solvers go, where there is none."""
+    result(none_passed(found))
+    return Exit.VIOLATED if found.bound == math.inf else Exit.UNKNOWN
 
 
-def _options(file: TrainingFile, request: TrainRequest, report: Callable[[str], None]) -> TrainOptions:
+def _options(file: TrainingFile, request: TrainRequest, report: Reporter) -> TrainOptions:
     options = options_of(file, lambda state: report(progress_line(state)))
     limit = options.time_limit if request.time_limit is None else request.time_limit
-    return replace(options, solver=request.solver or options.solver, time_limit=limit)
+    return replace(
+        options,
+        solver=request.solver or options.solver,
+        time_limit=limit,
+        most_rounds=request.rounds,
+        on_round=partial(on_round, report) if request.properties else options.on_round,
+    )
 
 
 def progress_line(state: Progress) -> str:
@@ -146,23 +166,28 @@ def progress_line(state: Progress) -> str:
     return f"training: incumbent {state.objective:.6g}, bound {state.bound:.6g}, gap {gap:.2%}, {state.seconds:.0f} s"
 
 
-def write_training(folder: Path, trained: TrainedOutputs, data: TrainingData, outputs: tuple[str, ...]) -> None:
-    """Write the network (ONNX), its formulas and pictures, and its record into a folder.
+def write_training(
+    folder: Path,
+    trained: TrainedOutputs,
+    data: TrainingData,
+    outputs: tuple[str, ...],
+    classes: tuple[str, ...] = (),
+) -> None:
+    """Write the network (ONNX) and its record into a folder, and all that people read of it.
 
     Parameters
     ----------
     folder : Path
     trained : TrainedOutputs
     data : TrainingData
-        Of any output: names and ranges of the features.
+        Of the first output.
     outputs : tuple of str
         Names.
+    classes : tuple of str
+        The names of the classes -1 and 1 of one output; empty for numbers, and for several outputs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_onnx(trained.network, folder / "network.onnx")
-    write_atomically(folder / "network.txt", _formulas(trained, data.names, outputs) + "\n")
-    for name, text in _pictures(trained, data, outputs).items():
-        write_atomically(folder / f"{name}.svg", text)
     file = FileRecord.of(folder / "network.onnx")
     record: TrainingFileRecord | SeveralTrainingsRecord = (
         TrainingFileRecord.of(trained.records[0], file)
@@ -170,28 +195,7 @@ def write_training(folder: Path, trained: TrainedOutputs, data: TrainingData, ou
         else SeveralTrainingsRecord.of(trained, outputs, file)
     )
     write_atomically(folder / "record.json", record.model_dump_json(indent=2) + "\n")
-
-
-def _pictures(trained: TrainedOutputs, data: TrainingData, outputs: tuple[str, ...]) -> dict[str, str]:
-    """Draw the network, and for each output its progress and what its units contribute."""
-    parameters = trained.parameters
-    if isinstance(parameters, FilterParameters):
-        found = {"filters": draw_filters(parameters, outputs)}
-    else:
-        found = {"network": draw_network(parameters, data.names, outputs)}
-    for k, output in enumerate(outputs):
-        end = f"-{k + 1}" if len(outputs) > 1 else ""
-        found[f"progress{end}"] = draw_progress(trained.records[k])
-        if isinstance(parameters, RawParameters):
-            found[f"units{end}"] = draw_units(parameters.part(k), data.names, output, data.scaling)
-    return found
-
-
-def _formulas(trained: TrainedOutputs, names: tuple[str, ...], outputs: tuple[str, ...]) -> str:
-    parameters = trained.parameters
-    if isinstance(parameters, FilterParameters):
-        return filter_formulas(parameters, names, outputs)
-    return network_formulas(parameters, names, outputs)
+    write_readable(folder, trained, sample_of(data, outputs, classes))
 
 
 def summary(trained: TrainedOutputs, names: tuple[str, ...], outputs: tuple[str, ...]) -> str:
@@ -204,21 +208,7 @@ def summary(trained: TrainedOutputs, names: tuple[str, ...], outputs: tuple[str,
             f"all outputs: objective {float(trained.objective):.6g}, bound {trained.bound:.6g}, "
             f"gap {trained.gap:.2%}; {trained.parameters.units} units, {trained.parameters.nonzeros} non-zero weights"
         )
-    return "\n".join([*lines, _formulas(trained, names, outputs)])
-
-
-def _universal_lines(universal: UniversalRecord | None) -> list[str]:
-    """Say what holds at all inputs, and what that costs."""
-    if universal is None:
-        return []
-    low, high = universal.price
-    return [
-        *(f"everywhere: {kept.name}: {kept.verdict}, {kept.engine}" for kept in universal.kept),
-        f"price of that: {low:.3g} to {high:.3g} of the objective (by construction "
-        f"{universal.constructed_objective:.6g}); "
-        f"{universal.rounds} rounds, {len(universal.rows)} counterexamples, {universal.seconds_training:.1f} s of "
-        f"training and {universal.seconds_verifying:.1f} s of verification",
-    ]
+    return "\n".join([*lines, formulas_of(trained.network, names, outputs, trained)])
 
 
 def _of(output: str, record: TrainingRecord) -> list[str]:
@@ -229,6 +219,6 @@ def _of(output: str, record: TrainingRecord) -> list[str]:
         f"{output}: {enclosed}: {proven}",
         f"{output}: {record.units} units, {record.nonzeros} non-zero weights, {len(record.features)} features, "
         f"{record.samples} distinct rows, {record.seconds:.1f} s, {record.solver}",
-        *(f"{output}: {line}" for line in _universal_lines(record.universal)),
+        *(f"{output}: {line}" for line in universal_lines(record.universal)),
         *(f"{output}: note: {note}" for note in record.notes),
     ]

@@ -13,7 +13,7 @@ from verinet.io.onnx_writer import write_onnx
 from verinet.io.property_file import read_property_file
 from verinet.io.property_schema import property_schema
 from verinet.io.property_writer import write_property_file
-from verinet.io.table import Dataset, read_csv
+from verinet.io.table import Dataset, read_columns, read_csv
 from verinet.io.training_file import FiltersSection, TrainingFile, read_training_file, training_schema
 from verinet.io.vnnlib import VnnlibProperty, read_vnnlib
 from verinet.io.vnnlib_assignment import format_declared_assignment, write_declared_assignment
@@ -40,6 +40,7 @@ __all__ = [
     "inspect_onnx",
     "property_schema",
     "read_bytes",
+    "read_columns",
     "read_csv",
     "read_network",
     "read_onnx",

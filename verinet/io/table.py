@@ -16,7 +16,7 @@ from verinet.io.files import read_bytes
 from verinet.io.names import quoted, suggestion
 from verinet.numeric import FloatArray
 
-__all__ = ["Cells", "Dataset", "read_cells", "read_csv"]
+__all__ = ["Cells", "Dataset", "read_cells", "read_columns", "read_csv"]
 
 _NUMBER = re.compile(r"[+-]?(?=\.?[0-9])[0-9]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
 _NO_VALUE = frozenset(("", "nan", "inf", "infinity"))
@@ -153,6 +153,34 @@ def read_csv(path: str | os.PathLike[str], target: str, features: Sequence[str] 
             f"{rows.file}: expected distinct features other than the target {quoted(target)}, found {names}"
         )
     return Dataset(names, np.array([rows.numbers(name) for name in names]).T.copy(), target, y)
+
+
+def read_columns(
+    path: str | os.PathLike[str], names: Sequence[str] | None = None
+) -> tuple[tuple[str, ...], FloatArray]:
+    """Read columns of numbers from a CSV file with a header.
+
+    Parameters
+    ----------
+    path : path-like
+    names : sequence of str, optional
+        By default all columns.
+
+    Returns
+    -------
+    names : tuple of str
+    x : ndarray of float, shape (rows, columns)
+
+    Raises
+    ------
+    MissingFileError, FileFormatError, DataError
+        As `read_csv` does.
+    """
+    rows = read_cells(path)
+    chosen = rows.names if names is None else tuple(names)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise DataError(f"{rows.file}: expected distinct columns, at least one, found {chosen}")
+    return chosen, np.array([rows.numbers(name) for name in chosen]).T.copy()
 
 
 def read_cells(path: str | os.PathLike[str]) -> Cells:

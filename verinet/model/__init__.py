@@ -17,6 +17,7 @@ from verinet.model.ops import Affine, Input, Maximum, Op, Relu
 from verinet.model.property import Feature, PropertySet
 from verinet.model.query import Arithmetic, Query, Region
 from verinet.model.reduction import Reduction, join_networks, product_network, reduce_property
+from verinet.model.requirement import Demand, DemandRow, OutputTerm, Requirement, requirement_of
 
 __all__ = [
     "Affine",
@@ -27,6 +28,8 @@ __all__ = [
     "Atom",
     "Conjunction",
     "Convolution",
+    "Demand",
+    "DemandRow",
     "Dense",
     "Domain",
     "Equivalent",
@@ -46,6 +49,7 @@ __all__ = [
     "Node",
     "Norm",
     "Op",
+    "OutputTerm",
     "Property",
     "PropertySet",
     "Query",
@@ -53,6 +57,7 @@ __all__ = [
     "Reduction",
     "Region",
     "Relu",
+    "Requirement",
     "Robust",
     "Rule",
     "Side",
@@ -70,5 +75,6 @@ __all__ = [
     "negate",
     "product_network",
     "reduce_property",
+    "requirement_of",
     "walk",
 ]

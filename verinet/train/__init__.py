@@ -28,10 +28,18 @@ from verinet.train.dispatch import train_network
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters
 from verinet.train.outputs import AnySpecification, TrainedOutputs, train_outputs
-from verinet.train.result import KeptConstraint, Method, TrainingRecord, TrainingResult, UniversalRecord
+from verinet.train.result import (
+    CertifiedResult,
+    KeptConstraint,
+    Method,
+    TrainingRecord,
+    TrainingResult,
+    UniversalRecord,
+)
 from verinet.train.specification import (
     AnyWidthSpecification,
     Budget,
+    ConstraintRound,
     Loss,
     Objective,
     PointCondition,
@@ -41,6 +49,7 @@ from verinet.train.specification import (
     UniversalConstraint,
     UniversalFair,
     UniversalMonotone,
+    UniversalProperty,
 )
 from verinet.train.trainer import train
 
@@ -48,6 +57,8 @@ __all__ = [
     "AnySpecification",
     "AnyWidthSpecification",
     "Budget",
+    "CertifiedResult",
+    "ConstraintRound",
     "Convolutional",
     "ConvolutionalResult",
     "ConvolutionalSpecification",
@@ -75,6 +86,7 @@ __all__ = [
     "UniversalConstraint",
     "UniversalFair",
     "UniversalMonotone",
+    "UniversalProperty",
     "UniversalRecord",
     "Validation",
     "combine",

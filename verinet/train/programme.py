@@ -10,6 +10,7 @@ from verinet.encode import Encoded, relu, variable_affine
 from verinet.numeric import FloatArray, IntArray
 from verinet.program import Expressions, Indicator, Programme, ProgrammeBuilder
 from verinet.train.data import TrainingData, distinct_rows
+from verinet.train.demand_rows import ScaledDemands, add_demands
 from verinet.train.specification import Loss, Specification
 
 __all__ = ["Parameters", "Tangents", "TrainingProgramme", "build_programme"]
@@ -133,12 +134,12 @@ class _Builder:
         data: TrainingData,
         weight_bound: float,
         prices: FloatArray | None,
+        demands: ScaledDemands,
         tangents: Tangents | None,
     ) -> None:
-        self.spec, self.data, self.bound = specification, data, weight_bound
-        self.prices, self.tangents = prices, tangents
+        self.spec, self.data, self.bound, self.prices = specification, data, weight_bound, prices
+        self.demands, self.tangents = demands, tangents
         self.x, self.y = data.scaled_x, data.scaled_y
-        self.points, self.place = distinct_rows(self.x)
         self.signs = specification.signs
         self.builder = ProgrammeBuilder()
         self.completions: list[Callable[[FloatArray, Parameters], None]] = []
@@ -154,9 +155,9 @@ class _Builder:
         """Return ``sum_j |w_kj| + |b_k|``."""
         return self.weights[unit].size.total() + self.biases[unit : unit + 1].size
 
-    def output(self) -> Expressions:
-        """Return f at every sample, with the ReLU encoding of the verifier; equal points share theirs."""
-        x = self.points
+    def output(self, x: FloatArray, *, priced: bool) -> Expressions:
+        """Return f at some points, with the ReLU encoding of the verifier; equal ones share theirs."""
+        x, place = distinct_rows(x)
         total = self.skip.value.linear(x) + Expressions.variables([self.offset]).linear(np.ones((len(x), 1)))
         # |w.x + b| <= (|w|_1 + |b|) max(|x|_inf, 1) for each sample.
         reach = self.bound * np.maximum(np.abs(x).max(axis=1, initial=0.0), 1.0)
@@ -164,9 +165,10 @@ class _Builder:
             before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, x)
             after = relu(self.builder, f"h{k}", Encoded(before, -reach, reach))
             self.completions.append(_complete_relu(after.expressions, x, k))
-            self._price(k, after.expressions)
+            if priced:
+                self._price(k, after.expressions, place)
             total = total + after.expressions.scaled(float(sign))
-        return total[self.place]
+        return total[place]
 
     def tangent(self, output: Expressions) -> None:
         """Add the tangents' part that depends on the network."""
@@ -174,11 +176,17 @@ class _Builder:
             self.costs.append(output.linear(self.tangents.prices[None, :]))
             self.costs.append(self.skip.value.linear(-self.tangents.pull[None, :]))
 
-    def _price(self, unit: int, hidden: Expressions) -> None:
+    def meet_demands(self) -> None:
+        """Add the outputs at the demands' points, and the demands."""
+        if self.demands.clauses:
+            complete = add_demands(self.builder, self.demands, self.output(self.demands.x, priced=False))
+            self.completions.append(lambda point, _: complete(point))
+
+    def _price(self, unit: int, hidden: Expressions, place: IntArray) -> None:
         """Add ``|sum_n g_n h_n| <= l1 size`` for prices g at which no unit is worth more than its size."""
         if self.prices is None:
             return
-        worth = hidden.linear(np.bincount(self.place, self.prices)[None, :])
+        worth = hidden.linear(np.bincount(place, self.prices)[None, :])
         cost = self.size_of(unit).scaled(self.spec.objective.l1 * (1 + PRICE_SLACK))
         self.builder.rows(cost - worth, lower=0.0)
         self.builder.rows(cost + worth, lower=0.0)
@@ -265,9 +273,10 @@ class _Builder:
             self.builder.rows(total, lower=0.0)
 
     def build(self) -> TrainingProgramme:
-        output = self.output()
+        output = self.output(self.x, priced=True)
         LOSSES[self.spec.objective.loss](self, output)
         self.tangent(output)
+        self.meet_demands()
         self.structure()
         self.monotone()
         total = Expressions.stack(self.costs).total()
@@ -362,8 +371,9 @@ def _without_residues(total: Expressions) -> Expressions:
 
 def _no_point_of_two_classes(state: _Builder, errors: IntArray) -> None:
     """Add a row for each point that samples of both classes share: one of them is an error."""
-    pairs = np.full((len(state.points), 2), -1)
-    pairs[state.place, (state.y > 0).astype(np.int64)] = errors
+    points, place = distinct_rows(state.x)
+    pairs = np.full((len(points), 2), -1)
+    pairs[place, (state.y > 0).astype(np.int64)] = errors
     mixed = pairs[(pairs >= 0).all(axis=1)]
     state.builder.rows(Expressions.variables(mixed[:, 0]) + Expressions.variables(mixed[:, 1]), lower=1.0)
 
@@ -385,6 +395,7 @@ def build_programme(
     data: TrainingData,
     weight_bound: float | None = None,
     prices: FloatArray | None = None,
+    demands: ScaledDemands | None = None,
     tangents: Tangents | None = None,
 ) -> TrainingProgramme:
     """Write training as a programme.
@@ -398,6 +409,8 @@ def build_programme(
     prices : ndarray, shape (samples,), or None
         Of outputs, such that ``|sum_n prices_n relu(w . x_n + b)| <= l1 (|w|_1 + |b|)`` for all w and b: the dual
         solution of training of any width. With the rows that say so, the relaxation is as good as its bound.
+    demands : ScaledDemands or None
+        What outputs at further points must meet.
     tangents : Tangents or None
         Where the data are a part of the samples, at what prices the others count. The optimum is then a bound.
 
@@ -407,4 +420,5 @@ def build_programme(
         Its optimum is that of the specification over all networks of the given architecture, in scaled features.
     """
     bound = min(specification.weight_bound, weight_bound or specification.weight_bound)
-    return _Builder(specification, data, bound, prices, tangents).build()
+    demands = demands or ScaledDemands.none(data.x.shape[1])
+    return _Builder(specification, data, bound, prices, demands, tangents).build()

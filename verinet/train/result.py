@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
+from typing import Generic, TypeVar
 
 from verinet.model import Network
 from verinet.program import Progress, Status
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters
-from verinet.train.specification import PointCondition
+from verinet.train.specification import ConstraintRound, PointCondition
 
-__all__ = ["KeptConstraint", "Method", "TrainingRecord", "TrainingResult", "UniversalRecord"]
+__all__ = ["CertifiedResult", "KeptConstraint", "Method", "TrainingRecord", "TrainingResult", "UniversalRecord"]
+
+
+R = TypeVar("R")
 
 
 class Method(Enum):
@@ -48,26 +52,31 @@ class UniversalRecord:
         Of the exported network.
     rounds : int
         Master problems solved to their optimum.
+    counterexamples : int
+        At which something was demanded.
     rows : tuple of PointCondition
-        What was demanded at counterexamples, for the bound: its multipliers come behind those of given conditions.
+        Of any width, what was demanded for the bound: its multipliers come behind those of given conditions.
     seconds_training, seconds_verifying : float
     free_objective, free_bound : float
         The optimum without the constraints, enclosed.
-    constructed_objective : float
-        Of the network that keeps the constraints by construction.
+    constructed_objective : float or None
+        Of the network that keeps the constraints by construction; None where there is none, or it did not pass.
     price : tuple of float
         What the constraints cost, enclosed: the optimum with them minus the optimum without.
+    history : tuple of ConstraintRound
     """
 
     kept: tuple[KeptConstraint, ...]
     rounds: int
+    counterexamples: int
     rows: tuple[PointCondition, ...]
     seconds_training: float
     seconds_verifying: float
     free_objective: float
     free_bound: float
-    constructed_objective: float
+    constructed_objective: float | None
     price: tuple[float, float]
+    history: tuple[ConstraintRound, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,3 +151,27 @@ class TrainingResult:
     network: Network
     parameters: RawParameters
     record: TrainingRecord
+
+
+@dataclass(frozen=True, eq=False)
+class CertifiedResult(Generic[R]):
+    """What training under properties led to.
+
+    Parameters
+    ----------
+    result : result or None
+        The best network that passed verification; None if none did.
+    bound : float
+        Of the first goal, for every network with the properties; infinite if there is none, as `reason` says.
+    universal : UniversalRecord
+    reason : str
+        Why the optimum is not proven; empty where it is.
+    counterexample : tuple of tuple of Fraction
+        The inputs of the last one; empty where there is none, or it is in the record's rows.
+    """
+
+    result: R | None
+    bound: float
+    universal: UniversalRecord
+    reason: str
+    counterexample: tuple[tuple[Fraction, ...], ...] = ()

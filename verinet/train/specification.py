@@ -7,12 +7,13 @@ from enum import Enum
 import numpy as np
 
 from verinet.errors import InputError
-from verinet.model import Domain
+from verinet.model import Domain, Network, Property
 from verinet.program import Progress
 
 __all__ = [
     "AnyWidthSpecification",
     "Budget",
+    "ConstraintRound",
     "Loss",
     "Objective",
     "PointCondition",
@@ -22,6 +23,7 @@ __all__ = [
     "UniversalConstraint",
     "UniversalFair",
     "UniversalMonotone",
+    "UniversalProperty",
 ]
 
 
@@ -251,7 +253,30 @@ class UniversalFair:
         _check_box(self.domain)
 
 
-UniversalConstraint = UniversalMonotone | UniversalFair
+@dataclass(frozen=True, eq=False)
+class UniversalProperty:
+    """A property of a property file: at all inputs of its domain.
+
+    Parameters
+    ----------
+    prop : Property
+    domain : Domain
+        Of the property file, in raw units; its inputs are the features of the data.
+    references : Mapping
+        Other networks that it compares with, by name.
+    """
+
+    prop: Property
+    domain: Domain
+    references: Mapping[str, Network] = field(default_factory=dict)
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """The features it names beside its domain: none."""
+        return ()
+
+
+UniversalConstraint = UniversalMonotone | UniversalFair | UniversalProperty
 """Every kind; a table keyed on type covers these."""
 
 
@@ -338,6 +363,33 @@ def _check_directions(monotone: Mapping[int, int]) -> None:
 
 
 @dataclass(frozen=True)
+class ConstraintRound:
+    """Where the search for counterexamples stands after a round.
+
+    Parameters
+    ----------
+    number : int
+        From 1.
+    objective : float or None
+        Of the best network that passed; None where none did.
+    bound : float
+        Of the networks that keep the constraints.
+    added, counterexamples : int
+        Of this round, and of all.
+    seconds_training, seconds_verifying : float
+        Of all rounds.
+    """
+
+    number: int
+    objective: float | None
+    bound: float
+    added: int
+    counterexamples: int
+    seconds_training: float
+    seconds_verifying: float
+
+
+@dataclass(frozen=True)
 class TrainOptions:
     """How long and with what to optimise.
 
@@ -352,8 +404,12 @@ class TrainOptions:
     threads : int
     seed : int
         For the warm start and the solver.
+    most_rounds : int or None
+        Of training and verifying in turn, where properties are trained for by counterexamples; None for no limit.
     on_progress : callable
         Called with `Progress` as incumbent and bound move.
+    on_round : callable
+        Called with `ConstraintRound` after each round of training and verifying.
     on_notice : callable
         Receives a sentence that should be seen even where progress is not shown: why this takes longer than usual.
     """
@@ -363,5 +419,7 @@ class TrainOptions:
     gap_tolerance: float = 1e-4
     threads: int = 1
     seed: int = 0
+    most_rounds: int | None = None
     on_progress: Callable[[Progress], None] = field(default=lambda _: None)
+    on_round: Callable[[ConstraintRound], None] = field(default=lambda _: None)
     on_notice: Callable[[str], None] = field(default=lambda _: None)

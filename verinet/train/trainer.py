@@ -1,7 +1,7 @@
 """Training: warm start, programme, solve, export, and an honest record."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -9,17 +9,18 @@ import numpy as np
 
 from verinet.encode import lower_programme
 from verinet.errors import DataError, InputError
-from verinet.model import Network
+from verinet.model import Demand, Network
 from verinet.numeric import float_down
 from verinet.program import Outcome, Progress, SolveOptions, Status
 from verinet.solve import choose
 from verinet.train.any_width import train_any_width
 from verinet.train.any_width.generation import INTERRUPTED
 from verinet.train.data import TrainingData, distinct_rows
+from verinet.train.demand_rows import ScaledDemands, scaled_demands
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters, build_network, snap, to_raw
 from verinet.train.objective import exact_objective
-from verinet.train.programme import LOSSES, Parameters, build_programme
+from verinet.train.programme import LOSSES, Parameters, TrainingProgramme, build_programme
 from verinet.train.result import TrainingRecord, TrainingResult
 from verinet.train.specification import (
     AnyWidthSpecification,
@@ -33,7 +34,13 @@ from verinet.train.subset import equivalent_points, solve_by_subsets, tangent_fl
 from verinet.train.warm_start import gradient_starts, polish
 from verinet.verify import Deadline
 
-__all__ = ["OBJECTIVE_TOLERANCE", "train"]
+__all__ = ["OBJECTIVE_TOLERANCE", "NetworkSolution", "solve_network", "train"]
+
+LEAST_MARGIN = 1e-6
+"""By how much networks overfulfil demands, in units of the scaled target: more than solvers' tolerances."""
+
+LAST_SECONDS = 5.0
+"""For a network that keeps the margin, once the optimum without one is known."""
 
 OBJECTIVE_TOLERANCE = 1e-6
 """How far the exact objective may lie from the solver's before the record says so."""
@@ -78,6 +85,25 @@ MOST_PRICED = 8
 
 
 @dataclass(frozen=True, eq=False)
+class NetworkSolution:
+    """What was found of a training under demands.
+
+    Parameters
+    ----------
+    result : TrainingResult or None
+        None if no network that meets the demands was found.
+    bound : float
+        Infinite where a solver claims that no network meets the demands.
+    reason : str
+        Why the optimum is not proven; empty where it is.
+    """
+
+    result: TrainingResult | None
+    bound: float
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
 class _Candidate:
     """A network that could be the result, judged exactly."""
 
@@ -116,7 +142,7 @@ class _Solved:
     Parameters
     ----------
     proposals : list of Parameters
-        Networks to be judged, the last one the solver's.
+        Networks to be judged, the first one the solver's where it claims an objective.
     outcome : Outcome
         Its bound is one of the objective over all samples.
     why : str
@@ -151,34 +177,73 @@ def train(data: TrainingData, specification: Specification, options: TrainOption
     InputError
         If the specification names features that the data does not have.
     """
+    solution = solve_network(data, specification, options)
+    assert solution.result is not None
+    return solution.result
+
+
+def solve_network(
+    data: TrainingData,
+    specification: Specification,
+    options: TrainOptions | None = None,
+    demands: Sequence[Demand] = (),
+    margin: float = LEAST_MARGIN,
+) -> NetworkSolution:
+    """Train a network that meets demands at further points; see `train`.
+
+    Parameters
+    ----------
+    data : TrainingData
+    specification : Specification
+    options : TrainOptions or None
+    demands : sequence of Demand
+        The network meets them, by exact evaluation of what is exported.
+    margin : float
+        By how much networks overfulfil them, in units of the scaled target; the bound is that of the demands without
+        a margin.
+    """
     options = options or TrainOptions()
     started = time.monotonic()
     deadline = Deadline(started + options.time_limit)
     _check(data, specification)
+    loose, tight = (scaled_demands(demands, data.scaling, 1, m) for m in (0.0, margin))
+    within = build_programme(specification, data, demands=tight)
     journal = _Journal(started, options.on_progress)
-    held = _relus(data, specification) <= MOST_HELD
-    runs = 1 if held else RUNS_OF_MANY
-    start = _warm_start(data, specification, options, started + WARM_START_SHARE * options.time_limit, runs)
-    if not np.isfinite(start[0]):
+    # Demands stand in the programme over all samples only.
+    held = bool(demands) or _relus(data, specification) <= MOST_HELD
+    until = started + WARM_START_SHARE * options.time_limit
+    start = _warm_start(within, data, specification, options, until, 1 if held else RUNS_OF_MANY)
+    if not np.isfinite(start[0]) and not demands:
         start = (float(_judge(start[1], data, specification).objective), start[1])
     journal.note(start[0])
     width, interrupted = _any_width(data, specification, options, ONE if held else MANY, journal)
     if interrupted:
         # Ctrl-C ends the training, not this part of it: what the warm start found is kept.
         deadline = Deadline(time.monotonic())
-    solve = _by_programme if held else _by_subsets
-    solved = solve(data, specification, options, start, width, deadline, journal)
-    candidates = [_judge(p, data, specification) for p in [start[1], *solved.proposals]]
-    best = min(candidates, key=lambda candidate: candidate.objective)
+    if held:
+        solved = _by_programme(data, specification, options, start, width, deadline, journal, loose)
+    else:
+        solved = _by_subsets(data, specification, options, start, width, deadline, journal, within)
+    proposals = [start[1], *solved.proposals]
+    if demands and solved.proposals:
+        proposals += [p for _, p in polish(within, proposals[-1], options.solver, time.monotonic() + LAST_SECONDS)]
+    candidates = [_judge(p, data, specification) for p in proposals]
+    allowed = [c for c in candidates if all(demand.met_by(c.network) for demand in demands)]
     outcome, why, basis = solved.outcome, solved.why, CLAIM
+    if not allowed:
+        reason = "" if outcome.bound == np.inf else outcome.reason or "no network that meets the demands was found"
+        return NetworkSolution(None, outcome.bound, reason)
+    best = min(allowed, key=lambda candidate: candidate.objective)
     if width is not None and outcome.bound <= float_down(width.bound):
         outcome = replace(outcome, bound=float_down(width.bound))
         why = f"{why}; the bound is that of any width"
         basis = CLAIM if width.claimed else SAFE
     journal.note(float(best.objective), outcome.bound)
-    record = _record(best, candidates[-1], outcome, data, options, why, time.monotonic() - started)
-    record = replace(record, history=tuple(journal.history), basis=basis)
-    return TrainingResult(best.network, best.raw, record)
+    own = candidates[min(1, len(candidates) - 1)]
+    record = _record(best, own, outcome, data, options, why, time.monotonic() - started)
+    result = TrainingResult(best.network, best.raw, replace(record, history=tuple(journal.history), basis=basis))
+    proven = record.status is Status.OPTIMAL
+    return NetworkSolution(result, record.bound, "" if proven else outcome.reason or "the gap is open")
 
 
 def _relus(data: TrainingData, specification: Specification) -> int:
@@ -201,10 +266,14 @@ def _check(data: TrainingData, specification: Specification) -> None:
 
 
 def _warm_start(
-    data: TrainingData, specification: Specification, options: TrainOptions, deadline: float, runs: int
+    training: TrainingProgramme,
+    data: TrainingData,
+    specification: Specification,
+    options: TrainOptions,
+    deadline: float,
+    runs: int,
 ) -> tuple[float, Parameters]:
     """Return the best polished network and its claimed objective; the constant network if nothing is better."""
-    training = build_programme(specification, data)
     best: tuple[float, Parameters] = (np.inf, _constant(data, specification))
     starts = (start for k in range(runs) for start in gradient_starts(specification, data, options.seed + k))
     for number, start in enumerate(starts):
@@ -261,12 +330,14 @@ def _by_programme(
     width: DualSolution | None,
     deadline: Deadline,
     journal: _Journal,
+    demands: ScaledDemands,
 ) -> _Solved:
     """Solve the programme over all samples."""
     prices = None if width is None else np.array([float(width.scale * price) for price in width.prices])
-    training = build_programme(specification, data, _size_bound(specification, start[0]), prices)
+    training = build_programme(specification, data, _size_bound(specification, start[0]), prices, demands)
     lowered = lower_programme(training.programme)
     choice = choose(lowered.programme, options.solver)
+    fits = np.isfinite(start[0]) or not demands.clauses
     outcome = choice.backend.solve(
         lowered.programme,
         SolveOptions(
@@ -274,7 +345,8 @@ def _by_programme(
             threads=options.threads,
             gap_tolerance=options.gap_tolerance,
             seed=options.seed,
-            start=lowered.extend(training.point(start[1])),
+            # Without a polished network there is only a constant, which need not meet the demands.
+            start=lowered.extend(training.point(start[1])) if fits else None,
             on_progress=journal.hear,
         ),
     )
@@ -290,6 +362,7 @@ def _by_subsets(
     width: DualSolution | None,
     deadline: Deadline,
     journal: _Journal,
+    whole: TrainingProgramme,
 ) -> _Solved:
     """Solve programmes over parts of the points, and polish what they find on all samples."""
     floors = equivalent_points(data, specification.objective)
@@ -300,7 +373,6 @@ def _by_subsets(
     if _is_closed(best[0], bound, options):
         closed = Outcome(Status.OPTIMAL, "no programme", time.monotonic() - journal.started, bound=bound)
         return _Solved([], closed, f"{floors.name} is enough")
-    whole = build_programme(specification, data)
     listening = replace(options, on_progress=journal.hear)
     size_bound = _size_bound(specification, start[0])
     for found in solve_by_subsets(data, specification, floors, start[1], size_bound, listening, deadline):

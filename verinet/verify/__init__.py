@@ -6,6 +6,7 @@ evaluation before it leaves this room. A limit, an error or an odd status leaves
 
 from verinet.verify.cold_start import are_kernels_ready, compile_kernels
 from verinet.verify.cone_search import ConeOptions, ConeResult, ConeSearch
+from verinet.verify.derivative import derivative_signs
 from verinet.verify.extremes import (
     OutputRange,
     extreme_value,
@@ -61,6 +62,7 @@ __all__ = [
     "Witness",
     "are_kernels_ready",
     "compile_kernels",
+    "derivative_signs",
     "extreme_value",
     "falling_pieces",
     "largest_violation",

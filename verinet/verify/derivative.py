@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from verinet.bounds import Interval, NetworkBounds
-from verinet.model import Affine, Input, Maximum, Relu
-from verinet.numeric import ObjectArray
+from verinet.bounds import InputSet, Interval, NetworkBounds, bound_network
+from verinet.model import Affine, Domain, Input, Maximum, Network, Relu
+from verinet.numeric import IntArray, ObjectArray
 
-__all__ = ["derivative_range"]
+__all__ = ["derivative_range", "derivative_signs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,3 +117,26 @@ def derivative_range(bounds: NetworkBounds, output: int) -> tuple[ObjectArray, O
     lower = np.concatenate([part.lower * f for part, f in zip(parts, factors, strict=True)])
     upper = np.concatenate([part.upper * f for part, f in zip(parts, factors, strict=True)])
     return lower, upper, common
+
+
+def derivative_signs(network: Network, domain: Domain, output: int) -> tuple[IntArray, IntArray]:
+    """Enclose the signs of an output's derivatives with respect to every input, over all pieces that meet a domain.
+
+    Parameters
+    ----------
+    network : Network
+    domain : Domain
+    output : int
+
+    Returns
+    -------
+    least, most : ndarray of int, shape (size_in,)
+        -1, 0 or 1. A least sign of 0 or more: the output never falls as the input rises, all else equal; a most sign
+        of 0 or less: it never rises. See `derivative_range` for what is exact.
+    """
+    lower, upper, _ = derivative_range(bound_network(network, InputSet.of(domain)), output)
+    return _signs(lower), _signs(upper)
+
+
+def _signs(values: ObjectArray) -> IntArray:
+    return np.array([(v > 0) - (v < 0) for v in values], dtype=np.int64)

@@ -54,9 +54,6 @@ NEARBY, NEARBY_CLASSES = 20.0, 5.0
 FEW_FEATURES = 4
 """Sets with no more features are also tried with three to a unit; elsewhere the inner folds would take hours."""
 
-MANY_ROWS = 2000
-"""Sets with more rows choose among half as many prices, to a wider gap, and train for half as long: minutes a fold."""
-
 COLUMNS = (
     ("set", -15),
     ("error", 7),
@@ -80,10 +77,6 @@ INNER = TrainOptions(time_limit=2.0, gap_tolerance=5e-3)
 
 FINAL = TrainOptions(time_limit=60.0, gap_tolerance=1e-3)
 """Limits of the one training after the choice."""
-
-INNER_OF_MANY = TrainOptions(time_limit=2.0, gap_tolerance=1e-2)
-FINAL_OF_MANY = TrainOptions(time_limit=30.0, gap_tolerance=1e-3)
-"""The same of sets with many rows."""
 
 
 @dataclass(frozen=True)
@@ -151,25 +144,15 @@ def _validate(
 
 
 def _prices(table: MonotoneTable, loss: Loss) -> Sequence[float]:
-    prices = COARSE if loss is not Loss.SQUARED else MIDDLE if table.classes else FINE
-    return prices[1::2] if len(table.y) > MANY_ROWS else prices
-
-
-def limits_of(table: MonotoneTable) -> tuple[TrainOptions, TrainOptions]:
-    """Return the limits of the trainings that choose, and of the one after the choice."""
-    return (INNER_OF_MANY, FINAL_OF_MANY) if len(table.y) > MANY_ROWS else (INNER, FINAL)
+    return COARSE if loss is not Loss.SQUARED else MIDDLE if table.classes else FINE
 
 
 def _error_of(choice: Choice) -> float:
     return choice.validation.error
 
 
-def run_fold(
-    table: MonotoneTable, fold: int, inner: TrainOptions | None = None, final: TrainOptions | None = None
-) -> FoldResult:
-    """Choose on the training part of a fold, train once, and look at the test part once; limits are the set's usual."""
-    usual_inner, usual_final = limits_of(table)
-    inner, final = inner or usual_inner, final or usual_final
+def run_fold(table: MonotoneTable, fold: int, inner: TrainOptions = INNER, final: TrainOptions = FINAL) -> FoldResult:
+    """Choose on the training part of a fold, train once, and look at the test part once."""
     test = table.folds == fold
     data = TrainingData.prepare(
         table.x[~test], table.y[~test], classes=table.classes, names=table.names, allow_constant=True

@@ -27,7 +27,7 @@ from verinet.train.any_width.path import (
 from verinet.train.any_width.pricing import Pricer, Unit
 from verinet.train.any_width.trainer import gap_between, prepare_problem, train_any_width
 from verinet.train.any_width.unit_sum import UnitSum, assemble
-from verinet.train.any_width.universal import train_universal
+from verinet.train.any_width.universal import search_universal, train_universal
 
 __all__ = [
     "Convolutional",
@@ -58,6 +58,7 @@ __all__ = [
     "prepare_problem",
     "regularisation_path",
     "round_filters",
+    "search_universal",
     "train_any_width",
     "train_convolutional",
     "train_universal",

@@ -15,29 +15,39 @@ import numpy as np
 from verinet.errors import InputError
 from verinet.model import (
     Atom,
+    Demand,
+    DemandRow,
     Domain,
     LinearExpression,
+    Lipschitz,
     Monotone,
     Network,
     Query,
     Region,
     Side,
     Symbol,
-    evaluate_exact_batch,
+    dense_network,
     product_network,
     reduce_property,
+    requirement_of,
 )
 from verinet.numeric import FloatArray
-from verinet.train.data import TrainingData
-from verinet.train.specification import PointCondition, UniversalConstraint, UniversalFair, UniversalMonotone
+from verinet.train.data import Scaling, TrainingData
+from verinet.train.demand_rows import LOOSENING
+from verinet.train.examination import CROSS_CHECK_SECONDS, examine_property, worst_point
+from verinet.train.specification import (
+    PointCondition,
+    UniversalConstraint,
+    UniversalFair,
+    UniversalMonotone,
+    UniversalProperty,
+)
 from verinet.verify import (
     Answer,
     Deadline,
-    OptimiseOptions,
     Verdict,
     VerifyOptions,
     falling_pieces,
-    largest_violation,
     verify_property,
     verify_query,
 )
@@ -47,14 +57,8 @@ __all__ = ["Constraint", "Examination", "constraints_of"]
 SHORTEST = 1e-5
 """Pairs nearer to one another than this share of the domain's width say too little in floating point."""
 
-CROSS_CHECK_SECONDS = 2.0
-"""For Z3, where floating point is too coarse: in the loop a better network is worth more."""
-
 ROWS_A_ROUND = 10
 """Counterexamples of one constraint that one round adds, at most."""
-
-SHARE_SAFETY = 1.0 - 1e-6
-"""For the rounding of mixtures."""
 
 WORST_SECONDS = 5.0
 """For the search for the worst counterexample, once one is known."""
@@ -70,14 +74,10 @@ class Examination:
         None where rows were found before anybody asked for one.
     rows : tuple of PointCondition
         Met by every network that keeps the constraint; broken by this one, up to rounding.
-    share : float
-        So much of the network, and the rest of one that keeps the constraint by construction, should keep it together;
-        0 where that is not known.
     """
 
     verdict: Verdict | None
     rows: tuple[PointCondition, ...] = ()
-    share: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -91,6 +91,10 @@ class Constraint(Protocol):
     @property
     def name(self) -> str:
         """In words."""
+
+    @property
+    def mixes(self) -> bool:
+        """Whether networks that break it are worth mixing with one that keeps it, until both together keep it."""
 
     def examine(self, network: Network, deadline: Deadline) -> Examination:
         """Verify a network; where it fails, return rows that it breaks."""
@@ -113,6 +117,7 @@ class MonotoneEverywhere:
     domain: Domain
     solver: str
     threads: int
+    mixes: bool = False
 
     @property
     def name(self) -> str:
@@ -132,7 +137,7 @@ class MonotoneEverywhere:
         if verdict.witness is None:
             return Examination(verdict)
         reduction = reduce_property(network, self.domain, self.prop)
-        pair = reduction.invert(_worst(reduction.query, verdict, deadline, self.threads))
+        pair = reduction.invert(worst_point(reduction.query, verdict, deadline, self.threads))
         row = self._row(*(np.array(point, dtype=np.float64) for point in pair))
         return Examination(verdict, () if row is None else (row,))
 
@@ -167,6 +172,7 @@ class FairEverywhere:
     domain: Domain
     solver: str
     threads: int
+    mixes: bool = True
 
     def query(self, network: Network) -> Query:
         """Ask for two inputs, alike but for the protected features, of which one has a larger output by too much."""
@@ -191,7 +197,7 @@ class FairEverywhere:
         verdict = verify_query(query.network, query, options)
         if verdict.witness is None:
             return Examination(verdict)
-        point = _worst(query, verdict, deadline, self.threads)
+        point = worst_point(query, verdict, deadline, self.threads)
         size = self.domain.size
         first = np.array([float(v) for v in point[:size]])
         second = first.copy()
@@ -201,11 +207,59 @@ class FairEverywhere:
         pair = tuple(map(float, first)), tuple(map(float, second))
         tolerance = float(self.tolerance)
         row = PointCondition(pair, (1.0, -1.0), -tolerance, tolerance)
-        # Without the protected features there is no difference, so a mixture's is that of its share.
-        outputs = evaluate_exact_batch(network, np.array(pair))
-        difference = abs(outputs[0][0] - outputs[1][0])
-        share = SHARE_SAFETY * float(self.tolerance / difference) if difference > self.tolerance else 0.0
-        return Examination(verdict, (row,), share)
+        return Examination(verdict, (row,))
+
+
+@dataclass(frozen=True, eq=False)
+class PropertyEverywhere:
+    """Any property whose demands are rows: one condition at a counterexample, or several that all hold.
+
+    Parameters
+    ----------
+    wanted : UniversalProperty
+    scaling : Scaling
+    solver : str
+    threads : int
+    """
+
+    wanted: UniversalProperty
+    scaling: Scaling
+    solver: str
+    threads: int
+    mixes: bool = True
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        return self.wanted.prop.name
+
+    def examine(self, network: Network, deadline: Deadline) -> Examination:
+        """Verify a network; rows are what the counterexample found and the worst one ask for."""
+        examined = examine_property(network, self.wanted, deadline, self.solver, self.threads)
+        rows = (self._row(demand, row) for demand in examined.demands for clause in demand.clauses for row in clause)
+        return Examination(examined.verdict, tuple(dict.fromkeys(row for row in rows if row is not None)))
+
+    def _row(self, demand: Demand, row: DemandRow) -> PointCondition | None:
+        """Write a demand at the nearest float points; None where its two points are too near to one another.
+
+        Soundness: it is loosened by far more than the rounding of points, numbers and outputs makes of a network whose
+        path norm, in scaled units, is of ordinary size; one of a larger norm is no optimum at the price of weights.
+        """
+        points = np.array([[float(v) for v in demand.points[term.point]] for term in row.terms])
+        distance = 1.0
+        if isinstance(self.wanted.prop, Monotone | Lipschitz):
+            # What such a pair demands is a slope.
+            distance = float(np.abs(np.diff(self.scaling.features(points), axis=0)).max(initial=0.0))
+            if not distance > SHORTEST:
+                return None
+        weights = tuple(float(term.weight) / distance for term in row.terms)
+        least = -float(row.constant) / distance
+        low = least - LOOSENING * (abs(least) + sum(map(abs, weights)) * self._size)
+        return PointCondition(tuple(tuple(map(float, point)) for point in points), weights, low=low)
+
+    @property
+    def _size(self) -> float:
+        return abs(self.scaling.target_offset) + self.scaling.target_width
 
 
 def _options(solver: str, timeout: float, threads: int) -> VerifyOptions:
@@ -214,33 +268,43 @@ def _options(solver: str, timeout: float, threads: int) -> VerifyOptions:
     )
 
 
-def _worst(query: Query, verdict: Verdict, deadline: Deadline, threads: int) -> tuple[Fraction, ...]:
-    """Return the worst counterexample, or the verdict's where time is short."""
-    assert verdict.witness is not None
-    within = deadline.within(WORST_SECONDS)
-    found = largest_violation(query, OptimiseOptions(timeout=within.left, threads=threads, polish=False))
-    if found.point is None or found.value is None or found.value <= 0:
-        return verdict.witness.point
-    return found.point
-
-
 def _contains(domain: Domain, *points: FloatArray) -> bool:
     return all(domain.contains([Fraction(float(v)) for v in point]) for point in points)
 
 
-def _monotone(wanted: UniversalMonotone, domain: Domain, names: Sequence[str], solver: str, threads: int) -> Constraint:
+def _monotone(wanted: UniversalMonotone, domain: Domain, data: TrainingData, solver: str, threads: int) -> Constraint:
     verb = "lowers" if wanted.direction > 0 else "raises"
-    prop = Monotone(f"more {names[wanted.feature]} never {verb} the output", (wanted.feature,), 0, wanted.direction > 0)
+    name = f"more {data.names[wanted.feature]} never {verb} the output"
+    prop = Monotone(name, (wanted.feature,), 0, wanted.direction > 0)
     return MonotoneEverywhere(prop, domain, solver, threads)
 
 
-def _fair(wanted: UniversalFair, domain: Domain, names: Sequence[str], solver: str, threads: int) -> Constraint:
-    listed = ", ".join(names[j] for j in wanted.features)
+def _fair(wanted: UniversalFair, domain: Domain, data: TrainingData, solver: str, threads: int) -> Constraint:
+    listed = ", ".join(data.names[j] for j in wanted.features)
     name = f"{listed} alone move the output by at most {wanted.tolerance:g}"
     return FairEverywhere(name, tuple(wanted.features), Fraction(wanted.tolerance), domain, solver, threads)
 
 
-BUILDERS: Mapping[type, Callable[..., Constraint]] = {UniversalMonotone: _monotone, UniversalFair: _fair}
+def _of_file(wanted: UniversalProperty, domain: Domain, data: TrainingData, solver: str, threads: int) -> Constraint:
+    """Prepare a property of a property file."""
+    prop = wanted.prop
+    network = dense_network([np.zeros((1, len(data.names)))], [np.zeros(1)])
+    if requirement_of(network, domain, prop, wanted.references).has_choices:
+        raise InputError(
+            f"the property {prop.name!r} leaves a choice of what to demand at a counterexample (an 'or'), which no "
+            "linear row says; train a stack of layers or with method = 'milp', where a binary decides"
+        )
+    is_box = not (domain.groups or domain.conditions or domain.balls)
+    if isinstance(prop, Monotone) and len(prop.inputs) == 1 and is_box and not prop.where:
+        return MonotoneEverywhere(prop, domain, solver, threads)
+    return PropertyEverywhere(wanted, data.scaling, solver, threads)
+
+
+BUILDERS: Mapping[type, Callable[..., Constraint]] = {
+    UniversalMonotone: _monotone,
+    UniversalFair: _fair,
+    UniversalProperty: _of_file,
+}
 """How each kind of constraint is examined."""
 
 
@@ -264,5 +328,5 @@ def constraints_of(
             raise InputError(f"a universal constraint names feature {unknown}, the data has {size}")
         if domain.size != size:
             raise InputError(f"a universal constraint's domain has {domain.size} features, the data has {size}")
-        found.append(BUILDERS[type(each)](each, domain, data.names, solver, threads))
+        found.append(BUILDERS[type(each)](each, domain, data, solver, threads))
     return tuple(found)

@@ -7,6 +7,9 @@ use; so the loop ends with a network that the verifier passes. The network that 
 
     optimum without constraints  <=  optimum with them  <=  optimum by construction
 
+Properties of property files come as further constraints. Of some there is no network by construction, or only one
+without units; then there may be no network at all until one passes.
+
 Soundness: only a network that passed for its exported parameters is returned.
 """
 
@@ -18,7 +21,7 @@ from fractions import Fraction
 import numpy as np
 
 from verinet.errors import SolverError
-from verinet.model import Network
+from verinet.model import Fair, Network, Range, evaluate_exact_batch
 from verinet.numeric import float_down
 from verinet.program import Progress, Status
 from verinet.train.any_width.counterexamples import Examination, MonotoneEverywhere, constraints_of
@@ -37,18 +40,21 @@ from verinet.train.any_width.unit_sum import assemble
 from verinet.train.data import TrainingData
 from verinet.train.export import RawParameters, build_network, to_raw, worst_slope
 from verinet.train.objective import exact_objective
-from verinet.train.result import KeptConstraint, TrainingRecord, TrainingResult, UniversalRecord
+from verinet.train.result import CertifiedResult, KeptConstraint, TrainingResult, UniversalRecord
 from verinet.train.specification import (
     AnyWidthSpecification,
+    ConstraintRound,
     PointCondition,
     Skip,
     TrainOptions,
     UniversalFair,
     UniversalMonotone,
+    UniversalProperty,
 )
+from verinet.train.sufficient import Sufficient, sufficient_signs
 from verinet.verify import Deadline, Verdict
 
-__all__ = ["train_universal"]
+__all__ = ["search_universal", "train_universal"]
 
 MARGIN, LEAST_MARGIN = 1e-6, 1e-9
 """By how much the master's networks overfulfil what counterexamples demand, in units of the scaled target."""
@@ -60,6 +66,9 @@ SHARE_OF_TOLERANCE = 0.3
 
 CONSTRUCTION_SHARE = 0.25
 """Part of the time limit for the network that keeps the constraints by construction."""
+
+SHARE_SAFETY = 1.0 - 1e-6
+"""For the rounding of mixtures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +111,25 @@ def train_universal(
     ------
     InputError, DataError
         See `prepare_problem` and `constraints_of`.
+    SolverError
+        If no network passed: only properties of property files can lead to that; see `search_universal`.
+    """
+    found = search_universal(data, specification, options)
+    if found.result is None:
+        raise SolverError(f"no network passed verification: {found.reason}; allow more time, or relax the properties")
+    return found.result
+
+
+def search_universal(
+    data: TrainingData, specification: AnyWidthSpecification, options: TrainOptions | None = None
+) -> CertifiedResult[TrainingResult]:
+    """Train under universal constraints, and say what is known also where no network passed; see `train_universal`.
+
+    Parameters
+    ----------
+    data : TrainingData
+    specification : AnyWidthSpecification
+    options : TrainOptions or None
     """
     options = options or TrainOptions()
     make_ready(options)
@@ -139,7 +167,9 @@ class _Loop:
         self.found: dict[PointCondition, None] = {}
         self.clock = _Clock()
         self.rounds, self.reason, self.interrupted = 0, "", False
-        self.margin = min([MARGIN, *(0.1 * t.tolerance / data.scaling.target_width for t in self._fair)])
+        bands = [t.tolerance for t in self._fair] + [float(f.band) for f in self._fair_of_files if f.band]
+        self.margin = min([MARGIN, *(0.1 * band / data.scaling.target_width for band in bands)])
+        self.reports: list[ConstraintRound] = []
         self.constructed = self._by_construction()
         self.passed = self.constructed
         self.best: _Best | None = None
@@ -149,11 +179,20 @@ class _Loop:
     def _fair(self) -> list[UniversalFair]:
         return [each for each in self.specification.universal if isinstance(each, UniversalFair)]
 
+    @property
+    def _of_files(self) -> list[UniversalProperty]:
+        return [each for each in self.specification.universal if isinstance(each, UniversalProperty)]
+
+    @property
+    def _fair_of_files(self) -> list[Fair]:
+        return [each.prop for each in self._of_files if isinstance(each.prop, Fair)]
+
     def run(self) -> None:
         """Train and verify in turn until objective and bound meet, or a limit is reached."""
         units: list[Unit] = []
         try:
             while not self.reason:
+                known = len(self.found)
                 problem, generation = self._train(units)
                 units = self._take(problem, generation)
                 if self._is_closed():
@@ -163,8 +202,11 @@ class _Loop:
                     return
                 self._confront(problem, generation, units)
                 self._report()
+                self._report_round(len(self.found) - known)
                 if self._is_closed():
                     return
+                if self.options.most_rounds is not None and self.rounds >= self.options.most_rounds:
+                    self.reason = self.reason or f"the limit of {self.options.most_rounds} rounds was reached"
         except KeyboardInterrupt:
             self.reason = INTERRUPTED
         except SolverError as error:
@@ -226,10 +268,22 @@ class _Loop:
         examined = self._offer(raw, demanding=demanding)
         if all(each.passed for each in examined):
             return True
-        share = min(1.0 if each.passed else each.share for each in examined)
-        if share > 0:
-            self._offer(_mixed(raw, self.constructed.raw, share), demanding=False)
+        if self.constructed is not None:
+            share = self._share(build_network(raw), examined, self.constructed.network)
+            if share > 0:
+                self._offer(_mixed(raw, self.constructed.raw, share), demanding=False)
         return False
+
+    def _share(self, network: Network, examined: Sequence[Examination], anchor: Network) -> float:
+        """Return how much of a network may be mixed with one that passed, as far as the rows that it breaks tell."""
+        share = 1.0
+        for constraint, each in zip(self.constraints, examined, strict=True):
+            if each.passed:
+                continue
+            if not (constraint.mixes and each.rows):
+                return 0.0
+            share = min(share, *(_share_within(row, network, anchor) for row in each.rows))
+        return share
 
     def _offer(self, raw: RawParameters, *, demanding: bool) -> list[Examination]:
         """Verify a network and keep it if it passed and is the best; note what it breaks."""
@@ -239,12 +293,10 @@ class _Loop:
         self.clock.verifying += time.monotonic() - began
         if demanding:
             self.found.update(dict.fromkeys(row for each in examined for row in each.rows))
-        better = objective < self.passed.objective or not self._meets(self.passed.network)
+        passed = self.passed
+        better = passed is None or objective < passed.objective or not self._meets(passed.network)
         if better and all(each.passed for each in examined) and self._meets(network):
-            kept = [
-                _kept(c.name, each.verdict) for c, each in zip(self.constraints, examined, strict=True) if each.verdict
-            ]
-            self.passed = _Passed(raw, network, objective, tuple(kept))
+            self.passed = _Passed(raw, network, objective, self._kept(examined))
         return examined
 
     def _meets(self, network: Network) -> bool:
@@ -256,7 +308,7 @@ class _Loop:
         return exact_objective(network, raw, specification.objective, self.data, specification.price_of_skip)
 
     def _is_closed(self) -> bool:
-        if self.best is None:
+        if self.best is None or self.passed is None:
             return False
         gap = gap_between(self.passed.objective, self.best.bound)
         return gap <= self.options.gap_tolerance and self._meets(self.passed.network)
@@ -264,18 +316,80 @@ class _Loop:
     def _report(self) -> None:
         assert self.best is not None
         now = time.monotonic() - self.started
-        self.clock.history.append(Progress(now, float(self.passed.objective), self.best.bound))
+        self.clock.history.append(Progress(now, self._objective_of_best, self.best.bound))
         self.options.on_progress(self.clock.history[-1])
 
-    def _by_construction(self) -> _Passed:
+    @property
+    def _objective_of_best(self) -> float | None:
+        return None if self.passed is None else float(self.passed.objective)
+
+    def _report_round(self, added: int) -> None:
+        assert self.best is not None
+        report = ConstraintRound(
+            self.rounds,
+            self._objective_of_best,
+            self.best.bound,
+            added,
+            len(self.found),
+            self.clock.training,
+            self.clock.verifying,
+        )
+        self.reports.append(report)
+        self.options.on_round(report)
+
+    def _by_construction(self) -> _Passed | None:
+        """Return the network with signs of weights and without protected features, or else a constant one.
+
+        Properties of property files are verified.
+        """
+        signs = sufficient_signs(self._of_files)
+        if signs is None and len(self._of_files) == len(self.specification.universal):
+            return self._verified(self._constant())
+        passed = self._trained_by_construction(signs or Sufficient({}, ()))
+        if not self._of_files:
+            return passed
+        return self._verified(passed) or self._verified(self._constant())
+
+    def _verified(self, found: _Passed) -> _Passed | None:
+        """Return a network with the verdicts on it; None if a constraint does not pass."""
+        began = time.monotonic()
+        within = self.deadline.within(CONSTRUCTION_SHARE * self.options.time_limit)
+        examined = [constraint.examine(found.network, within) for constraint in self.constraints]
+        self.clock.verifying += time.monotonic() - began
+        if not all(each.passed for each in examined):
+            return None
+        return replace(found, kept=self._kept(examined))
+
+    def _kept(self, examined: Sequence[Examination]) -> tuple[KeptConstraint, ...]:
+        pairs = zip(self.constraints, examined, strict=True)
+        return tuple(_kept(constraint.name, each.verdict) for constraint, each in pairs if each.verdict)
+
+    def _constant(self) -> _Passed:
+        """Return the best constant for an absolute error, or the nearest one in the ranges that are asked for."""
+        order = np.argsort(self.data.y)
+        middle = int(np.searchsorted(np.cumsum(self.data.weights[order]), 0.5).clip(0, len(order) - 1))
+        value = Fraction(float(self.data.y[order[middle]]))
+        ranges = [each.prop for each in self._of_files if isinstance(each.prop, Range)]
+        for prop in ranges:
+            value = value if prop.upper is None else min(value, prop.upper)
+        for prop in ranges:
+            value = value if prop.lower is None else max(value, prop.lower)
+        features = len(self.data.names)
+        raw = RawParameters(
+            np.zeros((0, features)), np.zeros(0), np.zeros((1, 0)), np.zeros((1, features)), np.array([float(value)])
+        )
+        network = build_network(raw)
+        return _Passed(raw, network, self._objective(network, raw), ())
+
+    def _trained_by_construction(self, signs: Sufficient) -> _Passed:
         """Train with signs of weights, and without the protected features; check both exactly."""
         began = time.monotonic()
         wanted, specification = self.specification.universal, self.specification
-        monotone = dict(specification.monotone)
+        monotone = {**signs.monotone, **specification.monotone}
         monotone |= {each.feature: each.direction for each in wanted if isinstance(each, UniversalMonotone)}
         # A free skip cannot be monotone with a bound; here only the network counts.
         skip = Skip.PENALISED if monotone and specification.skip is Skip.FREE else specification.skip
-        hidden = sorted({j for each in self._fair for j in each.features})
+        hidden = sorted({j for each in self._fair for j in each.features} | set(signs.unused))
         x = self.data.x.copy()
         x[:, hidden] = self.data.scaling.offset[hidden]
         limits = replace(
@@ -297,39 +411,59 @@ class _Loop:
         self.clock.training += time.monotonic() - began
         return _Passed(raw, network, self._objective(network, raw), kept)
 
-    def result(self) -> TrainingResult:
+    def result(self) -> CertifiedResult[TrainingResult]:
         """Return the best network that passed, with its record."""
         best, passed = self.best, self.passed
         if best is None:
             # Interrupted before the first relaxation had a bound.
             raise KeyboardInterrupt
+        if passed is None:
+            return CertifiedResult(None, best.bound, self._universal(best.bound, np.inf), self.reason)
         record = make_record(
             self.data, best.problem, best.generation, passed.network, passed.raw, self.options, self.started
         )
         notes = [note for note in record.notes if not note.startswith("the optimum is not proven")]
         if record.status is not Status.OPTIMAL:
             notes.insert(0, f"the optimum is not proven: {self.reason or 'the gap is open'}")
-        history, universal = tuple(self.clock.history), self._universal(record)
+        history, universal = tuple(self.clock.history), self._universal(record.bound, float(record.objective))
         record = replace(record, notes=tuple(notes), history=history, universal=universal)
-        return TrainingResult(passed.network, passed.raw, record)
+        reason = "" if record.status is Status.OPTIMAL else self.reason or "the gap is open"
+        return CertifiedResult(TrainingResult(passed.network, passed.raw, record), record.bound, universal, reason)
 
-    def _universal(self, record: TrainingRecord) -> UniversalRecord:
+    def _universal(self, best_bound: float, best_objective: float) -> UniversalRecord:
         assert self.best is not None
         rows = self.best.problem.rows
         given = len(self.specification.conditions)
         used = 0 if rows is None else len(rows.low) - given
         objective, bound = self.free
         return UniversalRecord(
-            self.passed.kept,
+            () if self.passed is None else self.passed.kept,
             self.rounds,
+            len(self.found),
             tuple(self.found)[:used],
             self.clock.training,
             self.clock.verifying,
             objective,
             bound,
-            float(self.constructed.objective),
-            (max(0.0, record.bound - objective), max(0.0, float(record.objective) - bound)),
+            None if self.constructed is None else float(self.constructed.objective),
+            (max(0.0, best_bound - objective), max(0.0, best_objective - bound)),
+            tuple(self.reports),
         )
+
+
+def _share_within(row: PointCondition, network: Network, anchor: Network) -> float:
+    """Return how much of a network keeps a row together with the rest of one that keeps it by itself."""
+    points = np.array(row.points)
+    weights = [Fraction(w) for w in row.weights]
+    value, held = (
+        sum((w * f[0] for w, f in zip(weights, evaluate_exact_batch(each, points), strict=True)), Fraction(0))
+        for each in (network, anchor)
+    )
+    if row.low <= value <= row.high:
+        return 1.0
+    side = Fraction(row.low if value < row.low else row.high)
+    share = (side - held) / (value - held) if value != held else Fraction(0)
+    return SHARE_SAFETY * float(share) if 0 < share < 1 else 0.0
 
 
 def _kept(name: str, verdict: Verdict) -> KeptConstraint:

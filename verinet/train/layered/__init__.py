@@ -21,10 +21,19 @@ from verinet.train.layered.architecture import (
     integer,
     ternary,
 )
+from verinet.train.layered.demands import LayeredDemands
 from verinet.train.layered.network import build_layers
 from verinet.train.layered.programme import LayeredProgramme, build_layered
 from verinet.train.layered.specification import Goal, LayeredSpecification, Tightening
-from verinet.train.layered.trainer import GoalResult, LayeredResult, train_layered
+from verinet.train.layered.trainer import (
+    GoalResult,
+    LayeredResult,
+    LayeredSolution,
+    output_scaling,
+    solve_layered,
+    solve_within,
+    train_layered,
+)
 
 __all__ = [
     "Architecture",
@@ -38,8 +47,10 @@ __all__ = [
     "GoalResult",
     "Layer",
     "LayerValues",
+    "LayeredDemands",
     "LayeredProgramme",
     "LayeredResult",
+    "LayeredSolution",
     "LayeredSpecification",
     "MaxPoolLayer",
     "Quantised",
@@ -49,6 +60,9 @@ __all__ = [
     "build_layered",
     "build_layers",
     "integer",
+    "output_scaling",
+    "solve_layered",
+    "solve_within",
     "ternary",
     "train_layered",
 ]

@@ -13,6 +13,7 @@ from verinet.numeric import FloatArray, IntArray
 from verinet.program import Expressions, Indicator, Programme, ProgrammeBuilder
 from verinet.train.data import TrainingData
 from verinet.train.layered.architecture import Architecture, GatedLayer, LayerValues, Quantised
+from verinet.train.layered.demands import LayeredDemands, demand_of_walk
 from verinet.train.layered.forward import outputs_of
 from verinet.train.layered.losses import LossRows, Sample, add_errors, add_loss, tangent_rows
 from verinet.train.layered.specification import Goal, LayeredSpecification, Tightening
@@ -311,13 +312,18 @@ class _Assembly:
         tightening: Tightening,
         boxes: Mapping[int, LayerBox],
         places: tuple[FloatArray, ...],
+        demands: LayeredDemands,
     ) -> None:
         self.spec, self.tightening = specification, tightening
         self.samples = samples_of(data, specification)
         self.builder = ProgrammeBuilder()
         self.x = data.scaled_x
-        self.walk = Walk(self.builder, specification.architecture, len(data.y), tightening, boxes)
-        self.outputs = walk_layers(self.walk, self.x).expressions
+        every = np.vstack([self.x, demands.rows.x])
+        self.walk = Walk(self.builder, specification.architecture, len(every), tightening, boxes)
+        outputs = walk_layers(self.walk, every).expressions
+        own = len(self.x) * specification.architecture.outputs
+        self.outputs = outputs[:own]
+        demand_of_walk(self.walk, demands, outputs[own:])
         self.loss: LossRows | None = None
         self.structure = _Structure(self.walk, specification)
         self.places = places
@@ -432,6 +438,7 @@ def build_layered(
     tightening: Tightening | None = None,
     boxes: Mapping[int, LayerBox] | None = None,
     tangents: tuple[FloatArray, ...] = (),
+    demands: LayeredDemands | None = None,
 ) -> LayeredProgramme:
     """Write the training of a stack of layers as a programme.
 
@@ -444,6 +451,8 @@ def build_layered(
         Smaller limits of some layers' weights, by position.
     tangents : tuple of ndarray, shape (samples,)
         Of a curved loss: outputs at which tangents are wanted.
+    demands : LayeredDemands or None
+        What outputs at further points must meet, and which networks are left out.
 
     Returns
     -------
@@ -457,4 +466,6 @@ def build_layered(
     """
     architecture = specification.architecture
     every = {p: free_box(architecture, p) for p in architecture.weighted}
-    return _Assembly(specification, data, tightening or Tightening(), {**every, **(boxes or {})}, tangents).build()
+    demands = demands or LayeredDemands.none(data.x.shape[1])
+    boxes = {**every, **(boxes or {})}
+    return _Assembly(specification, data, tightening or Tightening(), boxes, tangents, demands).build()

@@ -20,6 +20,7 @@ from verinet.train.layered.architecture import (
     LayerValues,
     Quantised,
 )
+from verinet.train.layered.demands import LayeredDemands
 from verinet.train.layered.forward import activations, outputs_of
 from verinet.train.layered.losses import Sample, is_error, margin_values, sample_losses
 from verinet.train.layered.scoring import feasible, goals_of
@@ -68,19 +69,28 @@ def _choices(weights: Quantised | Continuous) -> FloatArray:
 class _Landscape:
     """What the search looks at: goals, then a smooth guide where goals stand still."""
 
-    def __init__(self, specification: LayeredSpecification, samples: Sample, x: FloatArray) -> None:
-        self.spec, self.samples, self.x = specification, samples, x
+    def __init__(
+        self, specification: LayeredSpecification, samples: Sample, x: FloatArray, demands: LayeredDemands
+    ) -> None:
+        self.spec, self.samples, self.x, self.demands = specification, samples, x, demands
         self.architecture = specification.architecture
         self.emphasis = np.ones(len(samples.targets))
 
     def score(self, values: Mapping[int, LayerValues], outputs: FloatArray, guided: bool = False) -> tuple[float, ...]:
-        """Return the goals and the guide, or the guide alone; infinite outside the budgets."""
+        """Return the goals and the guide, or the guide alone; infinite outside the budgets, and beside the demands."""
         if not feasible(self.spec, values):
             return (np.inf,)
+        excess = self.excess(values)
+        if excess > 0:
+            return (np.inf, excess) if guided else (*(np.inf for _ in self.spec.goals), excess)
         if guided:
             return (self._guide(outputs),)
         goals = goals_of(self.spec, self.samples, values, outputs)
         return (*(round(g, 12) for g in goals), self._guide(outputs))
+
+    def excess(self, values: Mapping[int, LayerValues]) -> float:
+        """Return by how much demands are missed."""
+        return self.demands.excess(self.architecture, values)
 
     def _guide(self, outputs: FloatArray) -> float:
         return float(self.guides(outputs[None])[0])
@@ -316,6 +326,7 @@ def search(
     good_enough: Callable[[tuple[float, ...]], bool] = lambda goals: False,
     on_better: Callable[[Found], None] = lambda found: None,
     rounds: int | None = None,
+    demands: LayeredDemands | None = None,
 ) -> Found:
     """Search weights by descents from random starts and kicks.
 
@@ -335,8 +346,11 @@ def search(
         Called with every improvement.
     rounds : int or None
         The most descents; None for no limit.
+    demands : LayeredDemands or None
+        What outputs must meet; goals are infinite where that was not found.
     """
-    landscape, rng = _Landscape(specification, samples, x), np.random.default_rng(seed)
+    demands = demands or LayeredDemands.none(x.shape[1])
+    landscape, rng = _Landscape(specification, samples, x, demands), np.random.default_rng(seed)
     architecture = specification.architecture
 
     def judged(values: Mapping[int, LayerValues]) -> tuple[float, ...]:
@@ -370,5 +384,7 @@ def search(
         if score < best_score:
             best, best_score = dict(values), score
             on_better(Found(best, best_score[:-1]))
+    if landscape.excess(best) > 0:
+        return Found(best, (np.inf,) * len(specification.goals))
     outputs = outputs_of(architecture, x, best)
     return Found(best, goals_of(specification, samples, best, outputs))

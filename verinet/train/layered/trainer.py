@@ -12,9 +12,10 @@ from verinet.model import Network
 from verinet.numeric import FloatArray
 from verinet.program import Outcome, Progress, SolveOptions, Status
 from verinet.solve import choose
-from verinet.train.data import TrainingData
+from verinet.train.data import Scaling, TrainingData
 from verinet.train.layered.architecture import Architecture, LayerValues
 from verinet.train.layered.cases import Boxes, neighbourhoods, sign_cases
+from verinet.train.layered.demands import LayeredDemands
 from verinet.train.layered.enumeration import applies, enumerate_units
 from verinet.train.layered.forward import outputs_of
 from verinet.train.layered.losses import CURVED, Sample
@@ -26,7 +27,15 @@ from verinet.train.layered.specification import Goal, LayeredSpecification, Tigh
 from verinet.train.result import Method, TrainingRecord
 from verinet.train.specification import TrainOptions
 
-__all__ = ["GoalResult", "LayeredResult", "train_layered"]
+__all__ = [
+    "GoalResult",
+    "LayeredResult",
+    "LayeredSolution",
+    "output_scaling",
+    "solve_layered",
+    "solve_within",
+    "train_layered",
+]
 
 SEARCH_SHARE = 0.2
 """Part of the time limit for local search."""
@@ -107,6 +116,26 @@ class LayeredResult:
     record: TrainingRecord
 
 
+@dataclass(frozen=True, eq=False)
+class LayeredSolution:
+    """What was found of a training under demands.
+
+    Parameters
+    ----------
+    result : LayeredResult or None
+        None if no network that meets the demands was found.
+    bounds : tuple of float
+        Of each goal, as far as goals before it were reached; infinite where a solver claims that no network meets the
+        demands.
+    reason : str
+        Why the optimum is not proven; empty where it is.
+    """
+
+    result: LayeredResult | None
+    bounds: tuple[float, ...]
+    reason: str
+
+
 @dataclass(eq=False)
 class _State:
     """What is known while training runs."""
@@ -119,10 +148,22 @@ class _State:
     started: float
     best: Found
     given: bool
+    demands: LayeredDemands
     history: list[Progress] = field(default_factory=list)
     solvers: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     visited: list[Mapping[int, LayerValues]] = field(default_factory=list)
+
+    @property
+    def is_met(self) -> bool:
+        """Whether a network was found that meets the demands."""
+        return bool(np.isfinite(self.best.goals[0]))
+
+    @property
+    def by_enumeration(self) -> bool:
+        """Whether units are enumerated, which knows nothing of demands."""
+        applicable = self.demands.is_empty and applies(self.specification, len(self.data.y))
+        return applicable and self.options.solver == "auto"
 
     @property
     def left(self) -> float:
@@ -134,7 +175,9 @@ class _State:
         self.options.on_progress(progress)
 
     def offer(self, values: Mapping[int, LayerValues]) -> bool:
-        """Keep weights if their goals are better; tell whether they are."""
+        """Keep weights if they meet the demands and their goals are better; tell whether they are kept."""
+        if self.demands.excess(self.specification.architecture, values) > 0:
+            return False
         outputs = outputs_of(self.specification.architecture, self.data.scaled_x, values)
         goals = goals_of(self.specification, self.samples, values, outputs)
         if goals < self.best.goals:
@@ -184,15 +227,81 @@ def train_layered(
     SolverError
         If no solver takes the programme.
     """
+    solution = solve_layered(data, specification, options, tightening=tightening, start=start)
+    assert solution.result is not None
+    return solution.result
+
+
+def solve_layered(
+    data: TrainingData,
+    specification: LayeredSpecification,
+    options: TrainOptions | None = None,
+    demands: LayeredDemands | None = None,
+    *,
+    tightening: Tightening | None = None,
+    start: Mapping[int, LayerValues] | None = None,
+) -> LayeredSolution:
+    """Train a stack of layers whose outputs meet demands at further points; see `train_layered`.
+
+    Parameters
+    ----------
+    data : TrainingData
+    specification : LayeredSpecification
+    options : TrainOptions or None
+    demands : LayeredDemands or None
+    tightening : Tightening or None
+    start : Mapping or None
+
+    Notes
+    -----
+    The network meets the demands in float64 arithmetic and in scaled features: whether the exported one does is for
+    the caller to decide.
+    """
     options, tightening = options or TrainOptions(), tightening or Tightening()
+    demands = demands or LayeredDemands.none(data.x.shape[1])
     started = time.monotonic()
     samples = samples_of(data, specification)
-    first = search(specification, samples, data.scaled_x, options.seed, lambda: False, start)
-    state = _State(specification, data, samples, options, tightening, started, first, start is not None)
+    first = search(specification, samples, data.scaled_x, options.seed, lambda: False, start, demands=demands)
+    state = _State(specification, data, samples, options, tightening, started, first, start is not None, demands)
     if start is not None:
         state.offer(start)
     bounds = _optimise(state)
-    return _conclude(state, bounds)
+    reason = next((bound.reason for bound in bounds if bound.reason), "")
+    result = _conclude(state, bounds) if state.is_met else None
+    if result is not None and result.record.status is not Status.OPTIMAL:
+        reason = reason or "the gap is open"
+    if result is None and bounds[0].value < np.inf:
+        reason = reason or "no network that meets the demands was found"
+    return LayeredSolution(result, tuple(bound.value for bound in bounds), reason)
+
+
+def solve_within(
+    data: TrainingData, specification: LayeredSpecification, boxes: Boxes, options: TrainOptions
+) -> LayeredResult | None:
+    """Optimise the first goal over weights within boxes; None if no network was found there.
+
+    Parameters
+    ----------
+    data : TrainingData
+    specification : LayeredSpecification
+    boxes : dict
+        Limits of some layers' weights, by position.
+    options : TrainOptions
+
+    Notes
+    -----
+    The record's bound says nothing: networks outside of the boxes may be better.
+    """
+    tightening = Tightening(signs=False, warm_start=False)
+    samples, demands = samples_of(data, specification), LayeredDemands.none(data.x.shape[1])
+    blank = search(specification, samples, data.scaled_x, options.seed, lambda: False)
+    unknown = Found(blank.values, (np.inf,) * len(specification.goals))
+    state = _State(specification, data, samples, options, tightening, time.monotonic(), unknown, False, demands)
+    layered = build_layered(specification, data, tightening, boxes)
+    goal = specification.goals[0]
+    _read(state, layered, _solve(state, layered, goal, {}, options.time_limit, np.inf, blank.values, False))
+    bounds = [_Bound(LEAST[goal], "no network is below", "weights are restricted") for goal in specification.goals]
+    return _conclude(state, bounds) if state.is_met else None
 
 
 def _optimise(state: _State) -> list[_Bound]:
@@ -204,18 +313,21 @@ def _optimise(state: _State) -> list[_Bound]:
             _search(state)
         for index, goal in enumerate(state.specification.goals):
             bounds.append(_settle(state, goal, index, limits))
+            if not state.is_met:
+                break
             limits[goal] = state.best.goals[index] + GOAL_TOLERANCE * max(1.0, abs(state.best.goals[index]))
     except KeyboardInterrupt:
         state.notes.append("interrupted: the best network so far")
     missing = state.specification.goals[len(bounds) :]
-    return [*bounds, *(_Bound(LEAST[goal], "no network is below", "interrupted") for goal in missing)]
+    reason = "interrupted" if state.is_met or not bounds else bounds[0].reason
+    return [*bounds, *(_Bound(LEAST[goal], "no network is below", reason) for goal in missing)]
 
 
 def _search(state: _State) -> None:
     """Search locally for part of the time: for the first goal, then for the first two, and so on."""
     goals = state.specification.goals
     share = SEARCH_SHARE * state.options.time_limit
-    if applies(state.specification, len(state.data.y)) and state.options.solver == "auto":
+    if state.by_enumeration:
         share = min(share, 1.0)
     begin = time.monotonic()
     for size in range(1, len(goals) + 1):
@@ -248,6 +360,7 @@ def _search_for(
         start,
         lambda reached: all(v <= LEAST[g] for g, v in zip(specification.goals, reached, strict=True)),
         keep,
+        demands=state.demands,
     )
 
 
@@ -255,9 +368,9 @@ def _settle(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float])
     """Improve a goal and bound it."""
     if state.best.goals[index] <= LEAST[goal]:
         return _Bound(LEAST[goal], "no network is below")
-    if applies(state.specification, len(state.data.y)) and state.options.solver == "auto":
+    if state.by_enumeration:
         return _enumerate(state)
-    if state.tightening.warm_start:
+    if state.tightening.warm_start and state.is_met:
         _improve(state, goal, index, limits)
     if state.specification.objective.loss in CURVED and goal is Goal.OBJECTIVE:
         return _by_tangents(state, goal, index, limits)
@@ -294,7 +407,7 @@ def _improve(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float]
         boxes = next(neighbourhoods(architecture, state.best.values, rng, share))
         limit = min(NEIGHBOURHOOD_SECONDS, until - time.monotonic())
         plain = replace(state.tightening, symmetry=False)
-        layered = build_layered(state.specification, state.data, plain, boxes)
+        layered = build_layered(state.specification, state.data, plain, boxes, demands=state.demands)
         outcome = _solve(state, layered, goal, limits, limit, state.best.goals[index], state.best.values, False)
         failures = 0 if _read(state, layered, outcome) else failures + 1
 
@@ -314,7 +427,7 @@ def _by_cases(
     bounds, reasons = [], []
     for number, boxes in enumerate(cases):
         share = max((until - time.monotonic()) / (len(cases) - number), 0.2)
-        layered = build_layered(state.specification, state.data, state.tightening, boxes, tangents)
+        layered = build_layered(state.specification, state.data, state.tightening, boxes, tangents, state.demands)
         ordered = in_order(architecture, state.best.values, by_outputs=len(cases) > 1)
         known = state.best.goals[index]
         outcome = _solve(state, layered, goal, limits, share, known, ordered, len(cases) == 1)
@@ -334,7 +447,11 @@ def _by_tangents(state: _State, goal: Goal, index: int, limits: Mapping[Goal, fl
         state.visited.clear()
         bound = _by_cases(state, goal, index, limits, tangents, max(state.left, 0.2))
         best = bound if bound.value >= best.value else best
-        if _gap(state.best.goals[index], best.value) <= state.options.gap_tolerance or state.left <= 0:
+        if (
+            best.value == np.inf
+            or _gap(state.best.goals[index], best.value) <= state.options.gap_tolerance
+            or state.left <= 0
+        ):
             return best
         # Where a programme found its optimum its loss was too low, be that point a better network or not.
         points = state.visited or [state.best.values]
@@ -358,11 +475,12 @@ def _solve(
     choice = choose(lowered.programme, state.options.solver)
     state.solvers[choice.backend.label] = choice.reason
     warm = state.tightening.warm_start
-    fits = warm and by_start and layered.contains(start)
+    fits = warm and by_start and state.is_met and layered.contains(start)
 
     def relay(progress: Progress) -> None:
         objective = known if progress.objective is None else min(known, progress.objective)
-        state.report(objective, max(min(progress.bound, objective), LEAST[goal]))
+        shown = objective if np.isfinite(objective) else None
+        state.report(shown, max(min(progress.bound, objective), LEAST[goal]))
 
     return choice.backend.solve(
         lowered.programme,
@@ -395,6 +513,17 @@ def _read(state: _State, layered: LayeredProgramme, outcome: Outcome) -> bool:
     return state.offer(rounded)
 
 
+def output_scaling(data: TrainingData, specification: LayeredSpecification) -> Scaling:
+    """Return the scaling of features and outputs: classes are no numbers to be scaled.
+
+    Parameters
+    ----------
+    data : TrainingData
+    specification : LayeredSpecification
+    """
+    return replace(data.scaling, target_offset=0.0, target_width=1.0) if specification.classifies else data.scaling
+
+
 def _nearest(specification: LayeredSpecification, position: int, values: FloatArray) -> FloatArray:
     layer = specification.architecture.layers[position]
     nearest = layer.weights.nearest(values)  # type: ignore[union-attr]
@@ -402,15 +531,13 @@ def _nearest(specification: LayeredSpecification, position: int, values: FloatAr
 
 
 def _gap(value: float, bound: float) -> float:
-    return max(0.0, value - bound) / max(abs(value), 1e-10) if np.isfinite(bound) else np.inf
+    return max(0.0, value - bound) / max(abs(value), 1e-10) if np.isfinite((value, bound)).all() else np.inf
 
 
 def _conclude(state: _State, bounds: list[_Bound]) -> LayeredResult:
     """Export, evaluate exactly and say what is known."""
     specification, data, values = state.specification, state.data, state.best.values
-    # Classes are no numbers to be scaled.
-    scaling = replace(data.scaling, target_offset=0.0, target_width=1.0) if specification.classifies else data.scaling
-    network = build_layers(specification.architecture, values, scaling)
+    network = build_layers(specification.architecture, values, output_scaling(data, specification))
     exact = exact_goals(specification, data, state.samples, network, values)
     tolerance = state.options.gap_tolerance + OBJECTIVE_TOLERANCE
     results: list[GoalResult] = []
