@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.performance.training.__main__ import SOLVERS
 from tests.performance.training_any_width.cases import Case, all_cases, select
 from tests.performance.training_any_width.command import main
 from tests.performance.training_any_width.models import boosted, fit_any_width, fold_score, linear, perceptron, score
 from tests.performance.training_any_width.monotone import run_fold
 from tests.performance.training_any_width.tables import best_published, read_table
 from verinet.errors import InputError, MissingFileError
+from verinet.solve import backends
 from verinet.train import Loss, TrainOptions
 
 PUBLISHED = """data_set,method,monotone_guarantee,metric,value,std,parameters,protocol
@@ -110,3 +112,12 @@ def test_the_other_models_fit_real_targets_too() -> None:
     case = Case("line", x, 2 * x[:, 0], Loss.SQUARED, 1e-3, 1)
     for fit in (linear(case), boosted(case), perceptron(case, 3)):
         assert fold_score(case, fit) <= 1.0
+
+
+def test_auto_prefers_the_solvers_in_the_order_that_was_measured() -> None:
+    measured: dict[str, list[float]] = {}
+    for row in csv.DictReader(SOLVERS.read_text().splitlines()):
+        measured.setdefault(row["solver"], []).append(np.log(float(row["seconds"])))
+    assert len({len(logarithms) for logarithms in measured.values()}) == 1
+    assert sorted(measured, key=lambda solver: np.mean(measured[solver])) == ["gurobi", "highs", "scip"]
+    assert [backend.name for backend in backends()][:3] == ["gurobi", "highs", "scip"]

@@ -208,6 +208,42 @@ time_limit = 20
     assert sorted(p.name for p in out.iterdir()) == WRITTEN
 
 
+RESUMED = """
+method = "milp"
+[data]
+file = "data.csv"
+target = "label"
+[objective]
+l1 = {price}
+[solver]
+gap_tolerance = 0.5
+"""
+
+
+def test_training_resumes_from_a_folder(tmp_path: Path, capsys) -> None:
+    write(tmp_path / "data.csv", TABLE)
+    spec, out = write(tmp_path / "t.toml", RESUMED.format(price=0.01)), tmp_path / "out"
+    assert run("train", spec, "--out", out) == 0
+    first = json.loads((out / "record.json").read_text())
+    assert run("train", spec, "--out", out, "--resume", out) == 0
+    second = json.loads((out / "record.json").read_text())
+    assert second["objective"]["value"] <= first["objective"]["value"]
+    assert second["bound"] >= first["bound"]
+    capsys.readouterr()
+    other = write(tmp_path / "other.toml", RESUMED.format(price=0.02))
+    any_width = write(tmp_path / "wide.toml", RESUMED.format(price=0.01).replace("milp", "any-width"))
+    for file, folder, words in (
+        (other, out, "specification and data"),
+        (any_width, out, "method milp"),
+        (spec, tmp_path, "record.json"),
+    ):
+        assert run("train", file, "--out", tmp_path / "new", "--resume", folder) == 2
+        assert words in capsys.readouterr().err
+    (out / "network.onnx").write_bytes(b"other")
+    assert run("train", spec, "--out", tmp_path / "new", "--resume", out) == 2
+    assert "not the network of the record" in capsys.readouterr().err
+
+
 IMAGES = "a,b,c,d,label\n" + "".join(
     f"{a},{b},{c},{d},{'row' if (a and b) or (c and d) else 'column' if (a and c) or (b and d) else 'neither'}\n"
     for a, b, c, d in itertools.product((0, 1), repeat=4)

@@ -1,13 +1,13 @@
 """Training under properties of property files: the optimum under them, or an honest word that none passed."""
 
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from verinet.errors import InputError, PropertyError
+from verinet.errors import InputError, PropertyError, SolverError
 from verinet.model import (
     Any,
     Atom,
@@ -17,6 +17,7 @@ from verinet.model import (
     LinearExpression,
     Lipschitz,
     Monotone,
+    Network,
     Norm,
     Property,
     Range,
@@ -39,6 +40,7 @@ from verinet.train import (
     UniversalProperty,
 )
 from verinet.train.certified import train_certified
+from verinet.train.certified.search import Solution, Task, search_certified
 from verinet.train.layered import Architecture, DenseLayer, LayeredSpecification, ReluLayer
 from verinet.verify import Answer, VerifyOptions, verify_property
 
@@ -269,3 +271,44 @@ def test_a_limit_returns_the_best_network_that_passed() -> None:
     assert found.universal.kept[0].verdict.startswith("verified")
     assert found.result.record.status is Status.UNKNOWN
     assert "1 rounds" in found.result.record.notes[0]
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A master whose second programme fails in a given way, after one whose network never falls, but may be better."""
+
+    failure: BaseException
+
+    can_exclude, scope = False, "nothing"
+
+    def sufficient(self, properties: object, seconds: float) -> None:
+        return None
+
+    def constant(self, seconds: float) -> Solution:
+        return Solution(Trained(dense_network([np.zeros((1, 2))], [np.zeros(1)])), (Fraction(1),), (-np.inf,), "")
+
+    def solve(self, task: Task, seconds: float) -> Solution:
+        if task.demands:
+            raise self.failure
+        falling = Trained(dense_network([np.array([[-1.0, 0.0]])], [np.zeros(1)]))
+        return Solution(falling, (Fraction(0),), (0.0,), "")
+
+    def conclude(self, result: object, conclusion: object) -> object:
+        return result
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A result with a network."""
+
+    network: Network
+
+
+@pytest.mark.parametrize("failure", [SolverError("the solver is ill"), KeyboardInterrupt()], ids=["solver", "Ctrl-C"])
+def test_what_passed_survives_a_solver_that_fails_and_an_interrupt(failure: BaseException) -> None:
+    found = search_certified(Failing(failure), wanted(UP), QUICK)
+    assert found.result is not None
+    assert not found.result.network.nodes[-1].op.maps[0].weights.any()
+    assert found.bound == 0.0
+    assert found.reason == (str(failure) or "interrupted")
+    assert found.universal.price == (0.0, 1.0)

@@ -111,6 +111,9 @@ def train(
         list[str] | None, typer.Option("--network", help="NAME=MODEL that a property compares with; once for each.")
     ] = None,
     rounds: Annotated[int | None, typer.Option(help="The most, of training and verifying in turn.", min=1)] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Go on from the network and bound that a training wrote there.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a sparse network to proven optimality, or as near as the time allows."""
@@ -121,7 +124,7 @@ def train(
         limit = None if time_limit is None else _positive("--time-limit", time_limit)
         networks = _named_paths(network or ())
         files = tuple(properties or ())
-        return train_file(TrainRequest(specification, out, limit, solver, quiet, files, networks, rounds))
+        return train_file(TrainRequest(specification, out, limit, solver, quiet, files, networks, rounds, resume))
 
     _finish(run)
 

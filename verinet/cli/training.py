@@ -3,9 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from verinet.audit import FileRecord, SeveralTrainingsRecord, TrainingFileRecord, formulas_of
 from verinet.cli.certified_training import none_passed, on_round, properties_of, universal_lines
@@ -16,26 +19,42 @@ from verinet.cli.output import Reporter, progress, result
 from verinet.cli.readable import sample_of, write_readable
 from verinet.cli.targets import targets_of
 from verinet.cli.training_request import objective_of, options_of, specification_of
-from verinet.errors import InputError
-from verinet.io import Dataset, NamedPath, TrainingFile, read_csv, read_training_file, write_atomically, write_onnx
+from verinet.errors import InputError, MissingFileError
+from verinet.io import (
+    Dataset,
+    NamedPath,
+    TrainingFile,
+    read_csv,
+    read_onnx,
+    read_training_file,
+    write_atomically,
+    write_onnx,
+)
 from verinet.program import Progress, Status
 from verinet.train import (
     AnySpecification,
     CertifiedResult,
     ConvolutionalSpecification,
+    Earlier,
     Loss,
     Method,
+    Specification,
     TrainedOutputs,
     TrainingData,
     TrainingRecord,
     TrainingResult,
     TrainOptions,
+    read_back,
+    train,
     train_outputs,
 )
 from verinet.train.certified import train_certified
 from verinet.train.layered import train_layered
 
 __all__ = ["TrainRequest", "progress_line", "summary", "train_file", "write_training"]
+
+
+RESUMABLE = "is for the method milp with one output"
 
 
 @dataclass(frozen=True)
@@ -57,6 +76,8 @@ class TrainRequest:
         Networks that they compare with.
     rounds : int or None
         The most of training and verifying in turn.
+    resume : Path or None
+        The folder of an earlier training of the same file.
     """
 
     specification: Path
@@ -67,6 +88,7 @@ class TrainRequest:
     properties: tuple[Path, ...] = ()
     networks: tuple[NamedPath, ...] = ()
     rounds: int | None = None
+    resume: Path | None = None
 
 
 def train_file(request: TrainRequest) -> Exit:
@@ -75,6 +97,8 @@ def train_file(request: TrainRequest) -> Exit:
     table = read_csv(file.data.file, file.data.target, file.data.features)
     if not request.properties and (request.networks or request.rounds is not None):
         raise InputError("--network and --rounds are for training under properties; add --property FILE")
+    if request.resume is not None and (file.model.layers is not None or request.properties):
+        raise InputError(f"--resume {request.resume} {RESUMABLE}, found a stack of layers or properties")
     if file.model.layers is not None:
         return _train_layers(request, file, table)
     loss = Loss(file.objective.loss)
@@ -94,6 +118,8 @@ def train_file(request: TrainRequest) -> Exit:
             if found.result is None:
                 return _failed(found)
             trained = TrainedOutputs(found.result.network, found.result.parameters, (found.result.record,))
+        elif request.resume is not None:
+            trained = _resumed(request.resume, tables, specification, options)
         else:
             trained = train_outputs(tables, specification, options)
     write_training(request.out, trained, tables[0], outputs, targets.classes)
@@ -138,6 +164,35 @@ def _certified(
         )
     properties = properties_of(request.properties, request.networks, tables[0].names, 1)
     return train_certified(tables[0], specification, properties, options)
+
+
+def _resumed(
+    folder: Path, tables: Sequence[TrainingData], specification: AnySpecification, options: TrainOptions
+) -> TrainedOutputs:
+    """Go on from what an earlier training wrote into a folder."""
+    if not isinstance(specification, Specification) or len(tables) != 1:
+        raise InputError(f"--resume {folder} {RESUMABLE}, found another method or {len(tables)} outputs")
+    trained = train(tables[0], specification, options, earlier=_earlier(folder))
+    return TrainedOutputs(trained.network, trained.parameters, (trained.record,))
+
+
+def _earlier(folder: Path) -> Earlier:
+    """Read a network and its record, which have to belong together."""
+    try:
+        record = TrainingFileRecord.model_validate_json((folder / "record.json").read_bytes())
+    except OSError as error:
+        raise MissingFileError(
+            f"cannot read {folder / 'record.json'}: {error.strerror or error}; name the folder of an earlier training"
+        ) from error
+    except ValidationError as error:
+        raise InputError(f"{folder / 'record.json'} is no record of a training of one output; name another") from error
+    if FileRecord.of(folder / "network.onnx") != record.network:
+        raise InputError(
+            f"{folder / 'network.onnx'} is not the network of the record beside it; restore either of them"
+        )
+    bound = -math.inf if record.bound is None else record.bound
+    raw = read_back(read_onnx(folder / "network.onnx"))
+    return Earlier(raw, Fraction(record.objective.exact), bound, record.basis)
 
 
 def _failed(found: CertifiedResult[Any]) -> Exit:

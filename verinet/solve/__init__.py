@@ -12,12 +12,13 @@ from verinet.solve.exact import ExactOutcome, exact_values, first_violation
 from verinet.solve.gurobi import GurobiBackend
 from verinet.solve.highs import HighsBackend
 from verinet.solve.incremental import GrowingProgramme
-from verinet.solve.registry import Choice, backends, choose, get
+from verinet.solve.registry import AUTO, Choice, backends, choose, get
 from verinet.solve.scip import ScipBackend
 from verinet.solve.screening import check_numerics
 from verinet.solve.z3 import Z3Backend
 
 __all__ = [
+    "AUTO",
     "Availability",
     "Backend",
     "Capability",

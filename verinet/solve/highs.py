@@ -43,6 +43,10 @@ _REASONS = {
 """By HiGHS's model statuses: every status that is no claim."""
 
 
+OBJECTIVE_DIFFERENCE = 1e-6
+"""Relative to the terms' sizes: an objective that is farther off than by tolerances is not that of its point."""
+
+
 class HighsBackend(Backend):
     """The LP and MILP solver HiGHS.
 
@@ -65,11 +69,26 @@ class HighsBackend(Backend):
     def _run(self, programme: Programme, options: SolveOptions, control: Control) -> Claim:
         form = linear_form(programme)
         claim = _solve(programme, _with_cutoff(form, options.cutoff), options, control)
+        if options.start is not None and _contradicts_itself(claim, form):
+            # Seen of HiGHS 1.16 with a start that is optimal already; without the start it finds the same point.
+            claim = _solve(programme, _with_cutoff(form, options.cutoff), replace(options, start=None), control)
+        if _contradicts_itself(claim, form):
+            return Claim(Status.UNKNOWN, reason=f"HiGHS reports the objective {claim.objective} for a point of another")
         if claim.status is not Status.UNBOUNDED:
             return claim
         feasibility = replace(form, cost=np.zeros_like(form.cost), offset=0.0)
         plain = replace(options, stop_at=-np.inf, on_progress=None)
         return resolve_unbounded(_solve(programme, feasibility, plain, control))
+
+
+def _contradicts_itself(claim: Claim, form: LinearForm) -> bool:
+    """Return whether the objective of a claim is not that of its point."""
+    if claim.values is None or claim.objective is None:
+        return False
+    value = float(form.cost @ claim.values + form.offset)
+    return abs(value - claim.objective) > OBJECTIVE_DIFFERENCE * max(
+        1.0, float(np.abs(form.cost) @ np.abs(claim.values))
+    )
 
 
 def _with_cutoff(form: LinearForm, cutoff: float) -> LinearForm:

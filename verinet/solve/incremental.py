@@ -80,6 +80,14 @@ class GrowingProgramme:
         status = self._solver.changeColsCost(len(columns), columns.astype(np.int32), np.asarray(costs, np.float64))
         self._accept(status, "new costs")
 
+    def set_upper(self, columns: IntArray, upper: FloatArray) -> None:
+        """Change the upper bounds of some columns whose lower bounds are zero."""
+        zeros = np.zeros(len(columns))
+        status = self._solver.changeColsBounds(
+            len(columns), columns.astype(np.int32), zeros, np.asarray(upper, np.float64)
+        )
+        self._accept(status, "new bounds")
+
     def solve(self, time_limit: float = np.inf) -> tuple[FloatArray, FloatArray] | None:
         """Return the columns' values and the rows' dual values at an optimum; None where the objective has no limit.
 

@@ -60,8 +60,9 @@ def choose(programme: Programme, requested: str = AUTO) -> Choice:
     programme : Programme
     requested : str
         A backend's name, or "auto": Gurobi where it is installed, licensed and large enough, else HiGHS, or SCIP where
-        two expressions are multiplied. CP-SAT has to be asked for: it wins on some deep networks with integer weights
-        and loses on others. Z3 is never picked: on a model of any size it would run until the time limit.
+        two expressions are multiplied; in the order of seconds of the table in `tests/performance/training`. CP-SAT has
+        to be asked for: it wins on some deep networks with integer weights and loses on others. Z3 is never picked: on
+        a model of any size it would run until the time limit.
 
     Returns
     -------

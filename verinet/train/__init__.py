@@ -26,10 +26,11 @@ from verinet.train.combination import combine
 from verinet.train.data import Scaling, TrainingData
 from verinet.train.dispatch import train_network
 from verinet.train.dual import DualSolution
-from verinet.train.export import RawParameters
+from verinet.train.export import RawParameters, read_back
 from verinet.train.outputs import AnySpecification, TrainedOutputs, train_outputs
 from verinet.train.result import (
     CertifiedResult,
+    Earlier,
     KeptConstraint,
     Method,
     TrainingRecord,
@@ -46,6 +47,7 @@ from verinet.train.specification import (
     Skip,
     Specification,
     TrainOptions,
+    UnitTightening,
     UniversalConstraint,
     UniversalFair,
     UniversalMonotone,
@@ -63,6 +65,7 @@ __all__ = [
     "ConvolutionalResult",
     "ConvolutionalSpecification",
     "DualSolution",
+    "Earlier",
     "FilterParameters",
     "KeptConstraint",
     "Loss",
@@ -83,6 +86,7 @@ __all__ = [
     "TrainingData",
     "TrainingRecord",
     "TrainingResult",
+    "UnitTightening",
     "UniversalConstraint",
     "UniversalFair",
     "UniversalMonotone",
@@ -91,6 +95,7 @@ __all__ = [
     "Validation",
     "combine",
     "cross_validate",
+    "read_back",
     "regularisation_path",
     "train",
     "train_any_width",

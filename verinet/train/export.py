@@ -7,12 +7,22 @@ from typing import Protocol
 
 import numpy as np
 
+from verinet.errors import InputError
 from verinet.model import Affine, Dense, Input, LinearMap, Network, Node, Relu
 from verinet.numeric import FloatArray, float_up
 from verinet.train.data import Scaling
 from verinet.train.programme import Parameters
 
-__all__ = ["Exported", "RawParameters", "build_network", "size_of_skip", "snap", "to_raw"]
+__all__ = [
+    "Exported",
+    "RawParameters",
+    "build_network",
+    "read_back",
+    "size_of_skip",
+    "snap",
+    "to_raw",
+    "to_scaled",
+]
 
 SNAP_TOLERANCE = 1e-7
 """A scaled weight below this is zero: solvers leave such residues where the optimum has none."""
@@ -182,3 +192,63 @@ def build_network(raw: RawParameters) -> Network:
         arguments.append("input")
     nodes.append(Node("output", Affine(tuple(maps), raw.offsets), tuple(arguments)))
     return Network(tuple(nodes), ("output",))
+
+
+def read_back(network: Network) -> RawParameters:
+    """Return the parameters of a network that `build_network` wrote.
+
+    Raises
+    ------
+    InputError
+        If it has another form.
+    """
+    nodes = {node.name: node for node in network.nodes}
+    output, hidden = nodes.get("output"), nodes.get("hidden")
+    size = network.size_in
+    weights, biases = np.zeros((0, size)), np.zeros(0)
+    if hidden is not None and isinstance(hidden.op, Affine):
+        weights, biases = _table(hidden.op.maps[0]), hidden.op.bias
+    if output is None or not isinstance(output.op, Affine) or set(nodes) - {"input", "hidden", "relu", "output"}:
+        raise InputError(
+            "resuming takes a network of one hidden layer as training writes it, with the nodes input, hidden, relu "
+            f"and output; found {', '.join(nodes)}"
+        )
+    parts = {"relu": np.zeros((output.op.size_out, len(biases))), "input": np.zeros((output.op.size_out, size))}
+    for name, part in zip(output.arguments, output.op.maps, strict=True):
+        parts[name] = _table(part)
+    return RawParameters(weights, biases, parts["relu"], parts["input"], output.op.bias)
+
+
+def _table(part: LinearMap) -> FloatArray:
+    return np.asarray(part.to_sparse().matrix.toarray(), dtype=np.float64)
+
+
+def to_scaled(raw: RawParameters, output_signs: Sequence[int], scaling: Scaling) -> Parameters:
+    """Undo `to_raw` up to rounding, for a network of one output.
+
+    Parameters
+    ----------
+    raw : RawParameters
+    output_signs : sequence of int
+        Of the units that there may be; those left over are zero.
+    scaling : Scaling
+
+    Raises
+    ------
+    InputError
+        If the network has more units of a sign.
+    """
+    factors = raw.outputs[0] / scaling.target_width
+    weights, biases = np.zeros((len(output_signs), raw.weights.shape[1])), np.zeros(len(output_signs))
+    for sign in (1, -1):
+        own, places = np.flatnonzero(np.sign(factors) == sign), np.flatnonzero(np.array(output_signs) == sign)
+        if len(own) > len(places):
+            raise InputError(
+                f"the network to resume has {len(own)} units of sign {sign:+d}, the specification allows {len(places)}"
+            )
+        size = np.abs(factors[own])
+        weights[places[: len(own)]] = size[:, None] * raw.weights[own] * scaling.width
+        biases[places[: len(own)]] = size * (raw.biases[own] + raw.weights[own] @ scaling.offset)
+    skip = raw.skip[0] / scaling.target_width
+    offset = (float(raw.offsets[0]) - scaling.target_offset) / scaling.target_width + float(skip @ scaling.offset)
+    return Parameters(weights, biases, skip * scaling.width, offset)

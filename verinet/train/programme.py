@@ -1,7 +1,7 @@
 """The training programme: parameters are variables, samples are constants, ReLUs are those of the verifier."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +11,7 @@ from verinet.numeric import FloatArray, IntArray
 from verinet.program import Expressions, Indicator, Programme, ProgrammeBuilder
 from verinet.train.data import TrainingData, distinct_rows
 from verinet.train.demand_rows import ScaledDemands, add_demands
-from verinet.train.specification import Loss, Specification
+from verinet.train.specification import Loss, Specification, UnitTightening
 
 __all__ = ["Parameters", "Tangents", "TrainingProgramme", "build_programme"]
 
@@ -124,6 +124,16 @@ class TrainingProgramme:
             complete(point, parameters)
         return point
 
+    def with_units_fixed(self, parameters: Parameters, units: Sequence[int]) -> Programme:
+        """Return the programme with some units' weights and biases at given values."""
+        point, lower, upper = self.point(parameters), self.programme.lower.copy(), self.programme.upper.copy()
+        for unit in units:
+            one = self._biases[unit : unit + 1]
+            for places in (self._weights[unit].up, self._weights[unit].down, one.up, one.down):
+                # A solver's value may be off its bounds by a tolerance.
+                lower[places] = upper[places] = np.clip(point[places], lower[places], upper[places])
+        return replace(self.programme, lower=lower, upper=upper)
+
 
 class _Builder:
     """Builds the programme piece by piece; each piece also says how a point is completed with its variables."""
@@ -135,10 +145,11 @@ class _Builder:
         weight_bound: float,
         prices: FloatArray | None,
         demands: ScaledDemands,
+        tightening: UnitTightening,
         tangents: Tangents | None,
     ) -> None:
         self.spec, self.data, self.bound, self.prices = specification, data, weight_bound, prices
-        self.demands, self.tangents = demands, tangents
+        self.demands, self.tightening, self.tangents = demands, tightening, tangents
         self.x, self.y = data.scaled_x, data.scaled_y
         self.signs = specification.signs
         self.builder = ProgrammeBuilder()
@@ -155,17 +166,22 @@ class _Builder:
         """Return ``sum_j |w_kj| + |b_k|``."""
         return self.weights[unit].size.total() + self.biases[unit : unit + 1].size
 
-    def output(self, x: FloatArray, *, priced: bool) -> Expressions:
-        """Return f at some points, with the ReLU encoding of the verifier; equal ones share theirs."""
+    def output(self, x: FloatArray, *, sampled: bool) -> Expressions:
+        """Return f at some points, with the ReLU encoding of the verifier; at the samples, as far as the loss needs.
+
+        Equal points share theirs.
+        """
         x, place = distinct_rows(x)
         total = self.skip.value.linear(x) + Expressions.variables([self.offset]).linear(np.ones((len(x), 1)))
-        # |w.x + b| <= (|w|_1 + |b|) max(|x|_inf, 1) for each sample.
-        reach = self.bound * np.maximum(np.abs(x).max(axis=1, initial=0.0), 1.0)
+        # |w.x + b| <= (|w|_1 + |b|) max(|x|_inf, 1) in the ball, and <= (|x|_1 + 1) times the bound in the box.
+        largest = np.maximum(np.abs(x).max(axis=1, initial=0.0), 1.0)
+        reach = self.bound * (largest if self.tightening.ball_bounds else np.abs(x).sum(axis=1) + 1.0)
         for k, sign in enumerate(self.signs):
             before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, x)
-            after = relu(self.builder, f"h{k}", Encoded(before, -reach, reach))
+            within = Encoded(before, -reach, reach)
+            after = self._hidden(k, sign, within, place) if sampled else relu(self.builder, f"h{k}", within)
             self.completions.append(_complete_relu(after.expressions, x, k))
-            if priced:
+            if sampled:
                 self._price(k, after.expressions, place)
             total = total + after.expressions.scaled(float(sign))
         return total[place]
@@ -179,17 +195,41 @@ class _Builder:
     def meet_demands(self) -> None:
         """Add the outputs at the demands' points, and the demands."""
         if self.demands.clauses:
-            complete = add_demands(self.builder, self.demands, self.output(self.demands.x, priced=False))
+            complete = add_demands(self.builder, self.demands, self.output(self.demands.x, sampled=False))
             self.completions.append(lambda point, _: complete(point))
 
+    def _hidden(self, unit: int, sign: int, before: Encoded, place: IntArray) -> Encoded:
+        """Return a unit's values: ReLUs, but values that the loss wants small need only lie above them.
+
+        A value above the ReLU then costs no less, so the optimum is the same, and lying above is convex. Tangents may
+        want it large.
+        """
+        convex = np.zeros(0, dtype=np.int64)
+        if self.tightening.one_sided and self.spec.objective.loss.classifies and self.tangents is None:
+            wanted = np.full(before.expressions.size, -np.inf)
+            np.maximum.at(wanted, place, sign * self.y)
+            convex = np.flatnonzero(wanted < 0)
+        exact = np.setdiff1d(np.arange(before.expressions.size), convex)
+        part = Encoded(before.expressions[exact], before.lower[exact], before.upper[exact])
+        after = relu(self.builder, f"h{unit}", part)
+        above = Expressions.variables(
+            self.builder.variables(f"above{unit}", np.zeros(len(convex)), before.upper[convex])
+        )
+        self.builder.rows(above - before.expressions[convex], lower=0.0)
+        order = np.argsort(np.concatenate([exact, convex]))
+        together = Expressions.stack([after.expressions, above])[order]
+        return Encoded(together, np.maximum(before.lower, 0.0), np.maximum(before.upper, 0.0))
+
     def _price(self, unit: int, hidden: Expressions, place: IntArray) -> None:
-        """Add ``|sum_n g_n h_n| <= l1 size`` for prices g at which no unit is worth more than its size."""
+        """Add ``sign sum_n g_n h_n <= l1 size`` for prices g at which no unit is worth more than its size.
+
+        The unit's own sign is enough: a unit that makes the output worse than it could never helps the relaxation.
+        """
         if self.prices is None:
             return
-        worth = hidden.linear(np.bincount(place, self.prices)[None, :])
+        worth = hidden.linear(self.signs[unit] * np.bincount(place, self.prices)[None, :])
         cost = self.size_of(unit).scaled(self.spec.objective.l1 * (1 + PRICE_SLACK))
         self.builder.rows(cost - worth, lower=0.0)
-        self.builder.rows(cost + worth, lower=0.0)
 
     def structure(self) -> None:
         """Add the L1 balls, symmetry, pruning binaries, budgets and their costs."""
@@ -223,7 +263,7 @@ class _Builder:
     def _order_units(self, sizes: list[Expressions]) -> None:
         """Order the units of one sign by size: any network can be written so, unused units last."""
         for k, (sign, following) in enumerate(pairwise(self.signs)):
-            if sign == following:
+            if sign == following and self.tightening.symmetry:
                 self.builder.rows(sizes[k] - sizes[k + 1], lower=0.0)
 
     def _support(self, count_features: bool) -> None:
@@ -273,7 +313,7 @@ class _Builder:
             self.builder.rows(total, lower=0.0)
 
     def build(self) -> TrainingProgramme:
-        output = self.output(self.x, priced=True)
+        output = self.output(self.x, sampled=True)
         LOSSES[self.spec.objective.loss](self, output)
         self.tangent(output)
         self.meet_demands()
@@ -396,6 +436,7 @@ def build_programme(
     weight_bound: float | None = None,
     prices: FloatArray | None = None,
     demands: ScaledDemands | None = None,
+    tightening: UnitTightening | None = None,
     tangents: Tangents | None = None,
 ) -> TrainingProgramme:
     """Write training as a programme.
@@ -411,6 +452,7 @@ def build_programme(
         solution of training of any width. With the rows that say so, the relaxation is as good as its bound.
     demands : ScaledDemands or None
         What outputs at further points must meet.
+    tightening : UnitTightening or None
     tangents : Tangents or None
         Where the data are a part of the samples, at what prices the others count. The optimum is then a bound.
 
@@ -421,4 +463,4 @@ def build_programme(
     """
     bound = min(specification.weight_bound, weight_bound or specification.weight_bound)
     demands = demands or ScaledDemands.none(data.x.shape[1])
-    return _Builder(specification, data, bound, prices, demands, tangents).build()
+    return _Builder(specification, data, bound, prices, demands, tightening or UnitTightening(), tangents).build()

@@ -11,7 +11,15 @@ from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters
 from verinet.train.specification import ConstraintRound, PointCondition
 
-__all__ = ["CertifiedResult", "KeptConstraint", "Method", "TrainingRecord", "TrainingResult", "UniversalRecord"]
+__all__ = [
+    "CertifiedResult",
+    "Earlier",
+    "KeptConstraint",
+    "Method",
+    "TrainingRecord",
+    "TrainingResult",
+    "UniversalRecord",
+]
 
 
 R = TypeVar("R")
@@ -175,3 +183,30 @@ class CertifiedResult(Generic[R]):
     universal: UniversalRecord
     reason: str
     counterexample: tuple[tuple[Fraction, ...], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """What an earlier training of the same specification and data left, to go on from.
+
+    Parameters
+    ----------
+    parameters : RawParameters
+    objective : Fraction
+        Of these, exactly.
+    bound : float
+        What no network falls below; minus infinity for none.
+    basis : str
+        What stands behind the bound.
+    """
+
+    parameters: RawParameters
+    objective: Fraction
+    bound: float
+    basis: str
+
+    @classmethod
+    def of(cls, result: TrainingResult) -> "Earlier":
+        """Take it from a result."""
+        record = result.record
+        return cls(result.parameters, record.objective, record.bound, record.basis)

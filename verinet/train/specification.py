@@ -1,7 +1,7 @@
 """What is to be trained: architecture, objective, budgets, constraints, limits."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = [
     "Skip",
     "Specification",
     "TrainOptions",
+    "UnitTightening",
     "UniversalConstraint",
     "UniversalFair",
     "UniversalMonotone",
@@ -387,6 +388,49 @@ class ConstraintRound:
     counterexamples: int
     seconds_training: float
     seconds_verifying: float
+
+
+@dataclass(frozen=True)
+class UnitTightening:
+    """What makes training of so many units faster than the plain big-M model; each can be switched off.
+
+    Parameters
+    ----------
+    cells : bool
+        A search over the cells of the units' weights instead of a programme, where these are few and the solver is
+        "auto".
+    any_width : bool
+        The bound of networks of any width, and its prices as rows.
+    one_sided : bool
+        No binaries where the loss alone keeps a hidden value from being too large.
+    ball_bounds : bool
+        Bounds of activations from the L1 ball of a unit's weights, not from the box around it.
+    symmetry : bool
+        Units that can trade places are ordered by size.
+    cutoff : bool
+        Bounds of the units' sizes from the objective of the warm start.
+    warm_start : bool
+        Start from gradient runs, polished by linear programmes.
+    blocks : bool
+        Large programmes start from a descent unit by unit.
+    parts : bool
+        Programmes over parts of the points, where these are more than one programme holds.
+    """
+
+    cells: bool = True
+    any_width: bool = True
+    one_sided: bool = True
+    ball_bounds: bool = True
+    symmetry: bool = True
+    cutoff: bool = True
+    warm_start: bool = True
+    blocks: bool = True
+    parts: bool = True
+
+    @classmethod
+    def none(cls) -> "UnitTightening":
+        """Return the plain big-M model."""
+        return cls(*[False] * len(fields(cls)))
 
 
 @dataclass(frozen=True)

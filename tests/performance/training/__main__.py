@@ -1,11 +1,12 @@
 """Print the grid of trainings beside the plain model; see README.md."""
 
 import argparse
+import csv
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from unittest.mock import patch
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
@@ -18,7 +19,7 @@ from tests.performance.training.global_gap import esl_lev
 from tests.performance.training_any_width.tables import DEFAULT_FOLDER
 from verinet.errors import VerinetError
 from verinet.model import evaluate
-from verinet.train import Loss, Objective, Specification, TrainingData, TrainOptions, train
+from verinet.train import Loss, Objective, Specification, TrainingData, TrainOptions, UnitTightening, train
 from verinet.train.layered import (
     Architecture,
     ConvolutionLayer,
@@ -32,17 +33,24 @@ from verinet.train.layered import (
     integer,
     train_layered,
 )
+from verinet.verify import compile_kernels
 
-Run = Callable[[TrainOptions, Tightening], tuple[float, float, float]]
+SOLVERS = Path(__file__).with_name("solvers.csv")
+"""Seconds of each solver on the same programmes, the limit where the gap stayed open."""
+
+Tightenings = Tightening | UnitTightening
+
+Run = Callable[[TrainOptions, Any], tuple[float, float, float]]
 """From options and tightenings to seconds, objective and gap."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the grid."""
+    """One row of the grid, and which tightenings it has."""
 
     name: str
     run: Run
+    tightening: type[Tightenings]
 
 
 def planted(samples: int, features: int, units: int, seed: int = 0) -> TrainingData:
@@ -59,16 +67,12 @@ def continuous(samples: int, features: int, positive: int, negative: int) -> Cas
     data = planted(samples, features, positive + negative)
     specification = Specification(positive, negative, objective=Objective(Loss.HINGE, l1=0.01))
 
-    def run(options: TrainOptions, tightening: Tightening) -> tuple[float, float, float]:
+    def run(options: TrainOptions, tightening: UnitTightening) -> tuple[float, float, float]:
         begin = time.monotonic()
-        if tightening == Tightening.none():
-            with patch("verinet.train.trainer._any_width", return_value=(None, False)):
-                record = train(data, specification, options).record
-        else:
-            record = train(data, specification, options).record
+        record = train(data, specification, options, tightening=tightening).record
         return time.monotonic() - begin, float(record.objective), record.gap
 
-    return Case(f"continuous ({samples},{features},{positive}+{negative})", run)
+    return Case(f"continuous ({samples},{features},{positive}+{negative})", run, UnitTightening)
 
 
 def layered(name: str, data: TrainingData, specification: LayeredSpecification) -> Case:
@@ -77,7 +81,7 @@ def layered(name: str, data: TrainingData, specification: LayeredSpecification) 
         record = train_layered(data, specification, options, tightening=tightening).record
         return time.monotonic() - begin, float(record.objective), record.gap
 
-    return Case(name, run)
+    return Case(name, run, Tightening)
 
 
 def dense(samples: int, features: int, *units: int) -> Case:
@@ -108,38 +112,67 @@ def cases() -> list[Case]:
 
 
 def grid(arguments: argparse.Namespace) -> None:
-    print(f"{'case':38s} {'solver':7s} {'model':14s} {'seconds':>8s} {'objective':>10s} {'gap':>7s}")
+    print(f"{'case':38s} {'solver':7s} {'model':16s} {'seconds':>8s} {'objective':>10s} {'gap':>7s}")
     ratios = []
     for case in cases():
         if arguments.select not in case.name:
             continue
         for solver in arguments.solvers:
             options = TrainOptions(time_limit=arguments.limit, solver="auto", gap_tolerance=1e-3)
-            # Enumeration and the choice of a larger solver belong to this project; the plain model gets the solver.
-            tight = show(case, solver, "this project", replace(options, solver=own(case, solver)), Tightening())
-            plain = show(case, solver, "plain", replace(options, solver=solver), Tightening.none())
+            # Enumeration, cells and the choice of a larger solver belong to this project; the plain model gets the
+            # solver.
+            none = case.tightening.none()
+            tight = show(case, solver, "this project", replace(options, solver=own(case, solver)), case.tightening())
+            plain = show(case, solver, "plain", replace(options, solver=solver), none)
             if tight is not None and plain is not None:
                 ratios.append(plain / tight)
-            for field in fields(Tightening) if arguments.ablate else ():
-                alone = replace(Tightening.none(), **{field.name: True})
-                show(case, solver, field.name, replace(options, solver=solver), alone)
+            for field in fields(case.tightening) if arguments.ablate else ():
+                everything_else = replace(case.tightening(), **{field.name: False})
+                show(case, solver, f"no {field.name}", replace(options, solver=own(case, solver)), everything_else)
+                alone = replace(none, **{field.name: True})
+                named = own(case, solver) if field.name == "cells" else solver
+                show(case, solver, f"only {field.name}", replace(options, solver=named), alone)
     if ratios:
         mean = float(np.exp(np.mean(np.log(ratios))))
         print(f"plain over this project, geometric mean of {len(ratios)}: {mean:.2f}; least {min(ratios):.2f}")
 
 
+def solver_grid(arguments: argparse.Namespace) -> None:
+    """Measure each solver on the tightened programmes, without cells and enumeration, and write the table."""
+    rows = [
+        continuous(20, 2, 1, 1),
+        continuous(30, 2, 1, 1),
+        continuous(20, 2, 2, 1),
+        continuous(30, 4, 1, 1),
+        dense(12, 3, 1),
+    ]
+    with SOLVERS.open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["case", "solver", "seconds", "gap"])
+        for case in rows:
+            for solver in ("gurobi", "highs", "scip", "cpsat"):
+                options = TrainOptions(time_limit=arguments.limit, solver=solver, gap_tolerance=1e-3)
+                try:
+                    seconds, _, gap = case.run(options, case.tightening())
+                except VerinetError as error:
+                    print(f"{case.name}: {solver}: {error}", flush=True)
+                    continue
+                table.writerow([case.name, solver, f"{seconds:.2f}", f"{gap:.4f}"])
+                print(f"{case.name:38s} {solver:7s} {seconds:8.2f} {gap:7.2%}", flush=True)
+
+
 def own(case: Case, solver: str) -> str:
-    return "auto" if case.name.startswith("ternary") else solver
+    return "auto" if case.name.startswith(("ternary", "continuous")) else solver
 
 
-def show(case: Case, solver: str, model: str, options: TrainOptions, tightening: Tightening) -> float | None:
+def show(case: Case, solver: str, model: str, options: TrainOptions, tightening: Tightenings) -> float | None:
     """Print a row and return the seconds, the limit for a case that is open."""
     try:
         seconds, objective, gap = case.run(options, tightening)
     except VerinetError as error:
-        print(f"{case.name:38s} {solver:7s} {model:14s} {type(error).__name__}: {error}", flush=True)
+        print(f"{case.name:38s} {solver:7s} {model:16s} {type(error).__name__}: {error}", flush=True)
         return None
-    print(f"{case.name:38s} {solver:7s} {model:14s} {seconds:8.2f} {objective:10.5f} {gap:7.2%}", flush=True)
+    print(f"{case.name:38s} {solver:7s} {model:16s} {seconds:8.2f} {objective:10.5f} {gap:7.2%}", flush=True)
     return seconds if gap <= 2e-3 else options.time_limit
 
 
@@ -200,6 +233,7 @@ def one_against_rest(arguments: argparse.Namespace) -> None:
 
 MODES: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "grid": grid,
+    "solvers": solver_grid,
     "breast-cancer": breast_cancer,
     "digits": one_against_rest,
     "esl-lev": esl_lev,
@@ -221,6 +255,8 @@ def main() -> None:
     parser.add_argument("--l1", type=float, nargs="+", default=[0.01, 0.003, 0.001])
     parser.add_argument("--data", type=Path, default=DEFAULT_FOLDER)
     arguments = parser.parse_args()
+    # Once for an installation, and no part of any training.
+    compile_kernels("cones")
     MODES[arguments.mode](arguments)
 
 

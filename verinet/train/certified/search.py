@@ -12,6 +12,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
+from verinet.errors import SolverError
 from verinet.model import Demand, Network
 from verinet.program import Progress
 from verinet.train.examination import Examined, examine_property
@@ -198,6 +199,10 @@ class _Search(Generic[R]):
                     self._look_at_limits()
         except KeyboardInterrupt:
             self.reason = INTERRUPTED
+        except SolverError as error:
+            if not self.rounds:
+                raise
+            self.reason = str(error)
 
     def _look_at_limits(self) -> None:
         if self.deadline.passed:
