@@ -71,7 +71,6 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("verinet.train.subset.FIRST", 2)
     monkeypatch.setattr("verinet.train.subset.FEWEST_NEW", 1)
     monkeypatch.setattr("verinet.train.trainer.MOST_HELD", 0)
-    monkeypatch.setattr("verinet.train.trainer.RUNS_OF_MANY", 1)
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(LOSSES, key=lambda loss: loss.value)))
