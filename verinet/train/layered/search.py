@@ -27,7 +27,7 @@ from verinet.train.layered.scoring import feasible, goals_of
 from verinet.train.layered.specification import Goal, LayeredSpecification
 from verinet.train.specification import Loss
 
-__all__ = ["Found", "search"]
+__all__ = ["Found", "priced_specifications", "search"]
 
 BATCH_ENTRIES = 4_000_000
 """Numbers in one batch of changed pre-activations."""
@@ -40,6 +40,9 @@ KICKED = 3
 
 EMPHASIS = 1.5
 """By what an error counts more in the guide after each descent that leaves it."""
+
+PRICED = ((3.0, 3e-3), (1.0, 3e-3), (3.0, 1e-2))
+"""Margins and prices of non-zeros, in margins, by which networks of few errors and non-zeros are looked for."""
 
 STALE = 12
 """Kicks without success before the search begins from scratch."""
@@ -284,6 +287,17 @@ def _random_values(architecture: Architecture, rng: np.random.Generator) -> dict
     return values
 
 
+def _bare_values(architecture: Architecture, rng: np.random.Generator) -> dict[int, LayerValues]:
+    """Draw weights, all zero in the first layer: a descent adds one after the other, and ends with few."""
+    values = _random_values(architecture, rng)
+    first = architecture.weighted[0]
+    layer: Any = architecture.layers[first]
+    if layer.weights.has_zero:
+        own = values[first]
+        values[first] = LayerValues(np.zeros_like(own.weights), np.zeros_like(own.biases))
+    return values
+
+
 def _blank(architecture: Architecture) -> dict[int, LayerValues]:
     """Return the network without weights, or with the smallest where zero is not among them."""
     values = {}
@@ -314,6 +328,25 @@ def _kicked(
 def replace_gates(values: Mapping[int, LayerValues]) -> dict[int, LayerValues]:
     """Return the same weights with all gates on, so that a change of theirs matters."""
     return {p: replace(v, gate=True) for p, v in values.items()}
+
+
+def priced_specifications(specification: LayeredSpecification) -> list[LayeredSpecification]:
+    """Return objectives whose optima have few errors and few non-zeros, where these are the first two goals.
+
+    Errors stand still under most changes, and the fewest of them are first found with many non-zeros. The hinge loss
+    with a price of non-zeros leads to few of both; which margin and which price do is tried.
+    """
+    if specification.goals[:2] != (Goal.ERRORS, Goal.NONZEROS):
+        return []
+    margin = specification.objective.margin
+    return [
+        replace(
+            specification,
+            objective=replace(specification.objective, loss=Loss.HINGE, margin=wide * margin, l0=price * margin),
+            goals=(Goal.OBJECTIVE,),
+        )
+        for wide, price in PRICED
+    ]
 
 
 def search(
@@ -362,12 +395,14 @@ def search(
     guide = specification.classifies and specification.objective.loss is not Loss.HINGE
     guide = guide or Goal.OBJECTIVE not in specification.goals
     current = dict(start) if start is not None else None
-    stale, descents = 0, 0
+    stale, descents, begun = 0, 0, 0
     nothing: tuple[float, ...] = (np.inf,)
     while running() and not good_enough(best_score[:-1]) and (rounds is None or descents < rounds):
         descents += 1
         if current is None or stale > STALE:
-            begin, stale, held = _random_values(architecture, rng), 0, nothing
+            # Prices ask for few weights; the guide alone gets rid of errors faster among many.
+            drawn = _bare_values if begun % 2 == int(guide) else _random_values
+            begin, stale, held, begun = drawn(architecture, rng), 0, nothing, begun + 1
             landscape.emphasis[:] = 1.0
         else:
             begin, held = _kicked(architecture, current, rng), judged(current)

@@ -1,7 +1,7 @@
 """Training of stacks of layers: search, enumeration or programmes, goal after goal, and an honest record."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -16,14 +16,15 @@ from verinet.train.data import Scaling, TrainingData
 from verinet.train.layered.architecture import Architecture, LayerValues
 from verinet.train.layered.cases import Boxes, neighbourhoods, sign_cases
 from verinet.train.layered.demands import LayeredDemands
-from verinet.train.layered.enumeration import applies, enumerate_units
+from verinet.train.layered.enumeration import Enumerated, applies, enumerate_units
 from verinet.train.layered.forward import outputs_of
 from verinet.train.layered.losses import CURVED, Sample
 from verinet.train.layered.network import build_layers, prune
 from verinet.train.layered.programme import LayeredProgramme, build_layered, in_order, samples_of
 from verinet.train.layered.scoring import count, exact_goals, goals_of
-from verinet.train.layered.search import Found, search
+from verinet.train.layered.search import Found, priced_specifications, search
 from verinet.train.layered.specification import Goal, LayeredSpecification, Tightening
+from verinet.train.layered.stacks import applies_to_stack, enumerate_stack
 from verinet.train.result import Method, TrainingRecord
 from verinet.train.specification import TrainOptions
 
@@ -39,6 +40,9 @@ __all__ = [
 
 SEARCH_SHARE = 0.2
 """Part of the time limit for local search."""
+
+PRICED_SHARE = 0.5
+"""Part of the local search that looks for them."""
 
 PATIENCE = (0.5, 3.0)
 """Local search ends after so many seconds, and so many times the time that its last improvement took, without one."""
@@ -160,10 +164,14 @@ class _State:
         return bool(np.isfinite(self.best.goals[0]))
 
     @property
-    def by_enumeration(self) -> bool:
-        """Whether units are enumerated, which knows nothing of demands."""
-        applicable = self.demands.is_empty and applies(self.specification, len(self.data.y))
-        return applicable and self.options.solver == "auto"
+    def enumerator(self) -> Callable[..., Enumerated] | None:
+        """What enumerates the networks, which knows nothing of demands; none where a solver is asked for."""
+        if self.options.solver != "auto" or not self.demands.is_empty:
+            return None
+        for accepts, enumerator in ((applies, enumerate_units), (applies_to_stack, enumerate_stack)):
+            if accepts(self.specification, len(self.data.y)):
+                return enumerator
+        return None
 
     @property
     def left(self) -> float:
@@ -327,12 +335,17 @@ def _search(state: _State) -> None:
     """Search locally for part of the time: for the first goal, then for the first two, and so on."""
     goals = state.specification.goals
     share = SEARCH_SHARE * state.options.time_limit
-    if state.by_enumeration:
+    if state.enumerator is not None:
         share = min(share, 1.0)
     begin = time.monotonic()
+    priced = priced_specifications(state.specification)
+    for number, specification in enumerate(priced, start=1):
+        _search_for(state, specification, None, begin + PRICED_SHARE * share * number / len(priced))
+    left = begin + share - time.monotonic()
+    begin = time.monotonic()
     for size in range(1, len(goals) + 1):
-        start = state.best.values if size > 1 or state.given else None
-        _search_for(state, replace(state.specification, goals=goals[:size]), start, begin + share * size / len(goals))
+        start = state.best.values if size > 1 or state.given or priced else None
+        _search_for(state, replace(state.specification, goals=goals[:size]), start, begin + left * size / len(goals))
 
 
 def _search_for(
@@ -368,8 +381,8 @@ def _settle(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float])
     """Improve a goal and bound it."""
     if state.best.goals[index] <= LEAST[goal]:
         return _Bound(LEAST[goal], "no network is below")
-    if state.by_enumeration:
-        return _enumerate(state)
+    if state.enumerator is not None:
+        return _enumerate(state, state.enumerator)
     if state.tightening.warm_start and state.is_met:
         _improve(state, goal, index, limits)
     if state.specification.objective.loss in CURVED and goal is Goal.OBJECTIVE:
@@ -377,8 +390,8 @@ def _settle(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float])
     return _by_cases(state, goal, index, limits, (), state.left)
 
 
-def _enumerate(state: _State) -> _Bound:
-    found = enumerate_units(
+def _enumerate(state: _State, enumerator: Callable[..., Enumerated]) -> _Bound:
+    found = enumerator(
         state.specification,
         state.samples,
         state.data.scaled_x,
