@@ -8,7 +8,16 @@ import numpy as np
 from verinet.errors import DataError
 from verinet.numeric import FloatArray, IntArray
 
-__all__ = ["Scaling", "TrainingData"]
+__all__ = ["Scaling", "TrainingData", "distinct_rows"]
+
+
+def distinct_rows(x: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Return the different rows of a matrix, and for each of its rows which one it is.
+
+    Where all rows differ they keep their order.
+    """
+    rows, place = np.unique(x, axis=0, return_inverse=True)
+    return (x, np.arange(len(x))) if len(rows) == len(x) else (rows, place.ravel())
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,11 @@ import numpy as np
 from verinet.encode import Encoded, relu, variable_affine
 from verinet.numeric import FloatArray, IntArray
 from verinet.program import Expressions, Indicator, Programme, ProgrammeBuilder
-from verinet.train.data import TrainingData
+from verinet.train.data import TrainingData, distinct_rows
 from verinet.train.demand_rows import ScaledDemands, add_demands
 from verinet.train.specification import Loss, Specification, UnitTightening
 
-__all__ = ["Parameters", "TrainingProgramme", "build_programme"]
+__all__ = ["Parameters", "Tangents", "TrainingProgramme", "build_programme"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +33,27 @@ class Parameters:
     biases: FloatArray
     skip: FloatArray
     offset: float
+
+
+@dataclass(frozen=True, eq=False)
+class Tangents:
+    """What stands for the losses of samples that the programme leaves out: their tangents at prices of all outputs.
+
+    Of prices g that are feasible in the dual of training of any width, the weighted loss of a sample left out is at
+    least ``D_n - g_n f_n``, and over all samples together ``sum_n g_n f_n`` is at most what the units' sizes cost plus
+    ``p . pull``. So the objective is at least the constants D_n, which the programme leaves out, plus losses and
+    ``g_n f_n`` of its own samples, the skip's cost minus ``p . pull``, and no cost of units' sizes.
+
+    Parameters
+    ----------
+    prices : ndarray, shape (samples,)
+        Of the programme's samples.
+    pull : ndarray, shape (features,)
+        ``sum_n g_n x_n`` over all samples, scaled.
+    """
+
+    prices: FloatArray
+    pull: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +146,10 @@ class _Builder:
         prices: FloatArray | None,
         demands: ScaledDemands,
         tightening: UnitTightening,
+        tangents: Tangents | None,
     ) -> None:
         self.spec, self.data, self.bound, self.prices = specification, data, weight_bound, prices
-        self.demands, self.tightening = demands, tightening
+        self.demands, self.tightening, self.tangents = demands, tightening, tangents
         self.x, self.y = data.scaled_x, data.scaled_y
         self.signs = specification.signs
         self.builder = ProgrammeBuilder()
@@ -145,21 +167,30 @@ class _Builder:
         return self.weights[unit].size.total() + self.biases[unit : unit + 1].size
 
     def output(self, x: FloatArray, *, sampled: bool) -> Expressions:
-        """Return f at some points, with the ReLU encoding of the verifier; at the samples, as far as the loss needs."""
-        ones = np.ones((len(x), 1))
-        total = self.skip.value.linear(x) + Expressions.variables([self.offset]).linear(ones)
+        """Return f at some points, with the ReLU encoding of the verifier; at the samples, as far as the loss needs.
+
+        Equal points share theirs.
+        """
+        x, place = distinct_rows(x)
+        total = self.skip.value.linear(x) + Expressions.variables([self.offset]).linear(np.ones((len(x), 1)))
         # |w.x + b| <= (|w|_1 + |b|) max(|x|_inf, 1) in the ball, and <= (|x|_1 + 1) times the bound in the box.
         largest = np.maximum(np.abs(x).max(axis=1, initial=0.0), 1.0)
         reach = self.bound * (largest if self.tightening.ball_bounds else np.abs(x).sum(axis=1) + 1.0)
         for k, sign in enumerate(self.signs):
             before = variable_affine(self.weights[k].value, self.biases[k : k + 1].value, x)
             within = Encoded(before, -reach, reach)
-            after = self._hidden(k, sign, within) if sampled else relu(self.builder, f"h{k}", within)
+            after = self._hidden(k, sign, within, place) if sampled else relu(self.builder, f"h{k}", within)
             self.completions.append(_complete_relu(after.expressions, x, k))
             if sampled:
-                self._price(k, after.expressions)
+                self._price(k, after.expressions, place)
             total = total + after.expressions.scaled(float(sign))
-        return total
+        return total[place]
+
+    def tangent(self, output: Expressions) -> None:
+        """Add the tangents' part that depends on the network."""
+        if self.tangents is not None:
+            self.costs.append(output.linear(self.tangents.prices[None, :]))
+            self.costs.append(self.skip.value.linear(-self.tangents.pull[None, :]))
 
     def meet_demands(self) -> None:
         """Add the outputs at the demands' points, and the demands."""
@@ -167,14 +198,18 @@ class _Builder:
             complete = add_demands(self.builder, self.demands, self.output(self.demands.x, sampled=False))
             self.completions.append(lambda point, _: complete(point))
 
-    def _hidden(self, unit: int, sign: int, before: Encoded) -> Encoded:
+    def _hidden(self, unit: int, sign: int, before: Encoded, place: IntArray) -> Encoded:
         """Return a unit's values: ReLUs, but values that the loss wants small need only lie above them.
 
-        A value above the ReLU then costs no less, so the optimum is the same, and lying above is convex.
+        A value above the ReLU then costs no less, so the optimum is the same, and lying above is convex. Tangents may
+        want it large.
         """
-        one_sided = self.tightening.one_sided and self.spec.objective.loss.classifies
-        convex = np.flatnonzero(sign * self.y < 0) if one_sided else np.zeros(0, dtype=np.int64)
-        exact = np.setdiff1d(np.arange(len(self.y)), convex)
+        convex = np.zeros(0, dtype=np.int64)
+        if self.tightening.one_sided and self.spec.objective.loss.classifies and self.tangents is None:
+            wanted = np.full(before.expressions.size, -np.inf)
+            np.maximum.at(wanted, place, sign * self.y)
+            convex = np.flatnonzero(wanted < 0)
+        exact = np.setdiff1d(np.arange(before.expressions.size), convex)
         part = Encoded(before.expressions[exact], before.lower[exact], before.upper[exact])
         after = relu(self.builder, f"h{unit}", part)
         above = Expressions.variables(
@@ -185,14 +220,14 @@ class _Builder:
         together = Expressions.stack([after.expressions, above])[order]
         return Encoded(together, np.maximum(before.lower, 0.0), np.maximum(before.upper, 0.0))
 
-    def _price(self, unit: int, hidden: Expressions) -> None:
+    def _price(self, unit: int, hidden: Expressions, place: IntArray) -> None:
         """Add ``sign sum_n g_n h_n <= l1 size`` for prices g at which no unit is worth more than its size.
 
         The unit's own sign is enough: a unit that makes the output worse than it could never helps the relaxation.
         """
         if self.prices is None:
             return
-        worth = hidden.linear(self.signs[unit] * self.prices[None, :])
+        worth = hidden.linear(self.signs[unit] * np.bincount(place, self.prices)[None, :])
         cost = self.size_of(unit).scaled(self.spec.objective.l1 * (1 + PRICE_SLACK))
         self.builder.rows(cost - worth, lower=0.0)
 
@@ -205,8 +240,9 @@ class _Builder:
         if used is None and sizes:
             self.builder.rows(Expressions.stack(sizes), upper=self.bound)
         self._order_units(sizes)
-        for part in (*sizes, self.skip.size.total()):
+        for part in sizes if self.tangents is None else ():
             self.costs.append(part.scaled(objective.l1))
+        self.costs.append(self.skip.size.total().scaled(objective.l1))
         counts_features = objective.feature_penalty or budget.features is not None
         if objective.l0 or budget.nonzeros is not None or counts_features:
             self._support(bool(counts_features))
@@ -277,11 +313,14 @@ class _Builder:
             self.builder.rows(total, lower=0.0)
 
     def build(self) -> TrainingProgramme:
-        LOSSES[self.spec.objective.loss](self, self.output(self.x, sampled=True))
+        output = self.output(self.x, sampled=True)
+        LOSSES[self.spec.objective.loss](self, output)
+        self.tangent(output)
         self.meet_demands()
         self.structure()
         self.monotone()
-        self.builder.objective = Expressions.stack(self.costs).total()
+        total = Expressions.stack(self.costs).total()
+        self.builder.objective = total if self.tangents is None else _without_residues(total)
         return TrainingProgramme(
             self.builder.build(),
             self.spec,
@@ -350,12 +389,33 @@ def _add_zero_one(state: _Builder, output: Expressions) -> None:
     short = output.scaled(-state.y).shifted(margin)
     _, upper = state.builder.enclosure(short)
     state.builder.semantic(Indicator(errors, short, upper, active=False))
+    _no_point_of_two_classes(state, errors)
     state.costs.append(Expressions.variables(errors).linear(state.data.weights[None, :]))
 
     def complete(point: FloatArray, parameters: Parameters) -> None:
         point[errors] = state.y * predict(parameters, state.signs, state.x) < margin
 
     state.completions.append(complete)
+
+
+RESIDUE = 1e-13
+"""What rounding leaves of coefficients that cancel in tangents: less than a solver's claim can tell."""
+
+
+def _without_residues(total: Expressions) -> Expressions:
+    matrix = total.matrix.copy()
+    matrix.data[np.abs(matrix.data) < RESIDUE] = 0.0
+    matrix.eliminate_zeros()
+    return Expressions(matrix, total.constant)
+
+
+def _no_point_of_two_classes(state: _Builder, errors: IntArray) -> None:
+    """Add a row for each point that samples of both classes share: one of them is an error."""
+    points, place = distinct_rows(state.x)
+    pairs = np.full((len(points), 2), -1)
+    pairs[place, (state.y > 0).astype(np.int64)] = errors
+    mixed = pairs[(pairs >= 0).all(axis=1)]
+    state.builder.rows(Expressions.variables(mixed[:, 0]) + Expressions.variables(mixed[:, 1]), lower=1.0)
 
 
 LOSSES: Mapping[Loss, Callable[[_Builder, Expressions], None]] = {
@@ -377,6 +437,7 @@ def build_programme(
     prices: FloatArray | None = None,
     demands: ScaledDemands | None = None,
     tightening: UnitTightening | None = None,
+    tangents: Tangents | None = None,
 ) -> TrainingProgramme:
     """Write training as a programme.
 
@@ -392,6 +453,8 @@ def build_programme(
     demands : ScaledDemands or None
         What outputs at further points must meet.
     tightening : UnitTightening or None
+    tangents : Tangents or None
+        Where the data are a part of the samples, at what prices the others count. The optimum is then a bound.
 
     Returns
     -------
@@ -400,4 +463,4 @@ def build_programme(
     """
     bound = min(specification.weight_bound, weight_bound or specification.weight_bound)
     demands = demands or ScaledDemands.none(data.x.shape[1])
-    return _Builder(specification, data, bound, prices, demands, tightening or UnitTightening()).build()
+    return _Builder(specification, data, bound, prices, demands, tightening or UnitTightening(), tangents).build()

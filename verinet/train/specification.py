@@ -1,7 +1,7 @@
 """What is to be trained: architecture, objective, budgets, constraints, limits."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 import numpy as np
@@ -413,6 +413,8 @@ class UnitTightening:
         Start from gradient runs, polished by linear programmes.
     blocks : bool
         Large programmes start from a descent unit by unit.
+    parts : bool
+        Programmes over parts of the points, where these are more than one programme holds.
     """
 
     cells: bool = True
@@ -423,11 +425,12 @@ class UnitTightening:
     cutoff: bool = True
     warm_start: bool = True
     blocks: bool = True
+    parts: bool = True
 
     @classmethod
     def none(cls) -> "UnitTightening":
         """Return the plain big-M model."""
-        return cls(False, False, False, False, False, False, False, False)
+        return cls(*[False] * len(fields(cls)))
 
 
 @dataclass(frozen=True)

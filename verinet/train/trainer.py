@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from verinet.encode import lower_programme
 from verinet.errors import DataError, InputError
 from verinet.model import Demand, Network
-from verinet.numeric import FloatArray, float_down
+from verinet.numeric import float_down
 from verinet.program import Outcome, Progress, SolveOptions, Status
 from verinet.solve import AUTO, choose
 from verinet.train.any_width import train_any_width
@@ -19,7 +19,7 @@ from verinet.train.any_width.generation import INTERRUPTED
 from verinet.train.any_width.trainer import make_ready
 from verinet.train.blocks import descend_by_blocks
 from verinet.train.cells import Relaxation, prepare_cells, search_cells
-from verinet.train.data import TrainingData
+from verinet.train.data import TrainingData, distinct_rows
 from verinet.train.demand_rows import ScaledDemands, scaled_demands
 from verinet.train.dual import DualSolution
 from verinet.train.export import RawParameters, build_network, snap, to_raw, to_scaled
@@ -35,6 +35,7 @@ from verinet.train.specification import (
     TrainOptions,
     UnitTightening,
 )
+from verinet.train.subset import equivalent_points, solve_by_subsets, tangent_floors
 from verinet.train.warm_start import gradient_starts, polish
 from verinet.verify import Deadline
 
@@ -55,8 +56,28 @@ WARM_START_SHARE = 0.25
 BLOCKS_SHARE = 0.08
 """Part of the time limit for the descent unit by unit: the bound needs the rest more."""
 
-ANY_WIDTH_SHARE = 0.2
-"""Part of the time limit for the bound over networks of any width."""
+MOST_HELD = 250
+"""ReLUs of a programme, units times different points: of more than that a solver proves next to nothing."""
+
+
+@dataclass(frozen=True)
+class _Effort:
+    """How much the bound over networks of any width is worth.
+
+    Parameters
+    ----------
+    share : float
+        Of the time limit.
+    tolerance : float
+        Relative gap of that bound.
+    """
+
+    share: float
+    tolerance: float
+
+
+ONE, MANY = _Effort(0.2, 1e-3), _Effort(0.5, 1e-2)
+"""Where one programme holds all samples, and closes the gap; and where that bound is most of what is to be had."""
 
 PRICED = (Loss.HINGE, Loss.L1)
 """Losses whose any-width optimum bounds that of so many units."""
@@ -64,8 +85,8 @@ PRICED = (Loss.HINGE, Loss.L1)
 MOST_PRICED = 6
 """Features up to which units are priced in a moment."""
 
-CLAIMED = "a solver's claim"
-"""What stands behind the bound of a programme."""
+CLAIMED, SAFE = "a solver's claim", "rounding-safe bounds"
+"""What stands behind the bound of a programme, and behind that of any width."""
 
 FEW_BINARIES = 100
 """Units at samples up to which one round of gradient runs is enough; a larger programme takes longer than many."""
@@ -105,6 +126,48 @@ class _Candidate:
     objective: Fraction
 
 
+@dataclass(eq=False)
+class _Journal:
+    """Objective and bound as they close."""
+
+    started: float
+    on_progress: Callable[[Progress], None]
+    objective: float = np.inf
+    bound: float = -np.inf
+    history: list[Progress] = field(default_factory=list)
+
+    def note(self, objective: float | None = None, bound: float = -np.inf) -> None:
+        """Take a network's objective and a bound, and report where that leaves both."""
+        self.objective = min(self.objective, np.inf if objective is None else objective)
+        self.bound = max(self.bound, min(bound, self.objective))
+        known = self.objective if np.isfinite(self.objective) else None
+        self.history.append(Progress(time.monotonic() - self.started, known, self.bound))
+        self.on_progress(self.history[-1])
+
+    def hear(self, state: Progress) -> None:
+        """Take a solver's report."""
+        self.note(state.objective, state.bound)
+
+
+@dataclass(frozen=True, eq=False)
+class _Solved:
+    """What a way of training comes to.
+
+    Parameters
+    ----------
+    proposals : list of Parameters
+        Networks to be judged, the first one the solver's where it claims an objective.
+    outcome : Outcome
+        Its bound is one of the objective over all samples.
+    why : str
+        Why this solver, and how.
+    """
+
+    proposals: list[Parameters]
+    outcome: Outcome
+    why: str
+
+
 def train(
     data: TrainingData,
     specification: Specification,
@@ -114,6 +177,9 @@ def train(
     earlier: Earlier | None = None,
 ) -> TrainingResult:
     """Train a network to the optimum of its specification, or as far as the time allows.
+
+    Data of more points than one programme holds are trained on by programmes over parts of them; bound and objective
+    are those of all samples all the same.
 
     Parameters
     ----------
@@ -129,7 +195,7 @@ def train(
     -------
     TrainingResult
         The best network found. Its objective is exact; its bound and therefore its gap are the solver's claim, or
-        rounding-safe where the units' cells were searched.
+        rounding-safe where the units' cells were searched or the bound is that of any width.
 
     Raises
     ------
@@ -274,7 +340,10 @@ def _by_programme(
     margin: float,
 ) -> NetworkSolution:
     """Solve the mixed-integer programme, from a warm start and with the bound of any width."""
-    deadline = started + options.time_limit
+    deadline = Deadline(started + options.time_limit)
+    # Demands stand in the programme over all samples only.
+    held = bool(demands) or not tightening.parts or _relus(data, specification) <= MOST_HELD
+    journal = _Journal(started, options.on_progress)
     loose, tight = (scaled_demands(demands, data.scaling, 1, m) for m in (0.0, margin))
     within = build_programme(specification, data, demands=tight, tightening=tightening)
     start, settled = (begin.objective, begin.parameters), False
@@ -284,39 +353,48 @@ def _by_programme(
     if tightening.blocks and _is_large(data, specification) and np.isfinite(start[0]):
         until = time.monotonic() + BLOCKS_SHARE * options.time_limit
         start, settled = _by_blocks(within, options, until, start)
-    width, interrupted = _any_width(data, specification, options) if tightening.any_width else (None, False)
+    if not np.isfinite(start[0]) and not demands:
+        start = (float(_judge(start[1], data, specification).objective), start[1])
+    journal.note(start[0])
+    width, interrupted = None, False
+    if tightening.any_width:
+        width, interrupted = _any_width(data, specification, options, ONE if held else MANY, journal)
     if interrupted:
         # Ctrl-C ends the training, not this part of it: what the warm start found is kept.
-        deadline = time.monotonic()
-    history, keep = _recorder(options, started)
-    prices = None if width is None else np.array([float(width.scale * price) for price in width.prices])
-    training, outcome, why = _optimise(
-        data, specification, replace(options, on_progress=keep), start, prices, tightening, deadline, loose
-    )
-    proposals = [start[1]]
-    if outcome.values is not None:
-        proposals.append(training.parameters(outcome.values))
-        if demands:
-            proposals += [p for _, p in polish(within, proposals[-1], options.solver, time.monotonic() + LAST_SECONDS)]
+        deadline = Deadline(time.monotonic())
+    if held:
+        found = _optimise(data, specification, options, start, width, tightening, deadline, journal, loose)
+    else:
+        found = _by_subsets(data, specification, options, start, width, deadline, journal, within)
+    outcome, why, basis = found.outcome, found.why, CLAIMED
+    proposals = [start[1], *found.proposals]
+    if demands and found.proposals:
+        proposals += [p for _, p in polish(within, proposals[-1], options.solver, time.monotonic() + LAST_SECONDS)]
     candidates = [*begin.candidates, *(_judge(p, data, specification) for p in proposals)]
     allowed = [c for c in candidates if all(demand.met_by(c.network) for demand in demands)]
     if not allowed:
         reason = "" if outcome.bound == np.inf else outcome.reason or "no network that meets the demands was found"
         return NetworkSolution(None, outcome.bound, reason)
     best = min(allowed, key=lambda candidate: candidate.objective)
-    if width is not None and outcome.bound < float_down(width.bound):
+    if width is not None and outcome.bound <= float_down(width.bound):
         outcome = replace(outcome, bound=float_down(width.bound))
         why = f"{why}; the bound is that of any width"
+        basis = CLAIMED if width.claimed else SAFE
     if settled and best is candidates[len(begin.candidates)] and outcome.status is not Status.OPTIMAL:
         why = f"{why}; with all others fixed, no unit of the network can be better"
-    basis = CLAIMED
     if outcome.bound < begin.bound:
         outcome, basis = replace(outcome, bound=begin.bound), begin.basis
+    journal.note(float(best.objective), outcome.bound)
     first = len(begin.candidates)
     solved = candidates[min(first + 1, len(candidates) - 1)]
     record = _record(best, solved, outcome, data, options, why, time.monotonic() - started)
-    result = TrainingResult(best.network, best.raw, replace(record, history=tuple(history), basis=basis))
+    result = TrainingResult(best.network, best.raw, replace(record, history=tuple(journal.history), basis=basis))
     return _solution(result, outcome.reason or "the gap is open")
+
+
+def _relus(data: TrainingData, specification: Specification) -> int:
+    """Count the ReLUs of the programme over all samples: its binaries, but for those of counting."""
+    return len(specification.signs) * len(distinct_rows(data.scaled_x)[0])
 
 
 def _check(data: TrainingData, specification: Specification) -> None:
@@ -373,7 +451,7 @@ def _by_blocks(
 
 
 def _any_width(
-    data: TrainingData, specification: Specification, options: TrainOptions
+    data: TrainingData, specification: Specification, options: TrainOptions, effort: _Effort, journal: _Journal
 ) -> tuple[DualSolution | None, bool]:
     """Bound the optimum by that of networks of any width, where the loss allows it; tell whether Ctrl-C ended that.
 
@@ -388,7 +466,10 @@ def _any_width(
         Skip.PENALISED if specification.skip else Skip.NONE,
     )
     limited = replace(
-        options, time_limit=ANY_WIDTH_SHARE * options.time_limit, gap_tolerance=1e-3, on_progress=lambda _: None
+        options,
+        time_limit=effort.share * options.time_limit,
+        gap_tolerance=effort.tolerance,
+        on_progress=lambda state: journal.note(bound=state.bound),
     )
     record = train_any_width(data, wide, limited).record
     return record.dual, any(INTERRUPTED in note for note in record.notes)
@@ -415,11 +496,14 @@ def _optimise(
     specification: Specification,
     options: TrainOptions,
     start: tuple[float, Parameters],
-    prices: FloatArray | None,
+    width: DualSolution | None,
     tightening: UnitTightening,
-    deadline: float,
+    deadline: Deadline,
+    journal: _Journal,
     demands: ScaledDemands,
-) -> tuple[TrainingProgramme, Outcome, str]:
+) -> _Solved:
+    """Solve the programme over all samples."""
+    prices = None if width is None else np.array([float(width.scale * price) for price in width.prices])
     largest = _size_bound(specification, start[0]) if tightening.cutoff else None
     training = build_programme(specification, data, largest, prices, demands, tightening)
     lowered = lower_programme(training.programme)
@@ -428,16 +512,61 @@ def _optimise(
     outcome = choice.backend.solve(
         lowered.programme,
         SolveOptions(
-            time_limit=max(deadline - time.monotonic(), 0.1),
+            time_limit=max(deadline.left, 0.1),
             threads=options.threads,
             gap_tolerance=options.gap_tolerance,
             seed=options.seed,
             # Without a polished network there is only a constant, which need not meet the demands.
             start=lowered.extend(training.point(start[1])) if fits else None,
-            on_progress=options.on_progress,
+            on_progress=journal.hear,
         ),
     )
-    return training, outcome, choice.reason
+    proposals = [] if outcome.values is None else [training.parameters(outcome.values)]
+    return _Solved(proposals, outcome, choice.reason)
+
+
+def _by_subsets(
+    data: TrainingData,
+    specification: Specification,
+    options: TrainOptions,
+    start: tuple[float, Parameters],
+    width: DualSolution | None,
+    deadline: Deadline,
+    journal: _Journal,
+    whole: TrainingProgramme,
+) -> _Solved:
+    """Solve programmes over parts of the points, and polish what they find on all samples."""
+    floors = equivalent_points(data, specification.objective)
+    if width is not None and width.bound > floors.total:
+        floors = tangent_floors(data, specification.objective, width)
+    bound, best = float_down(floors.total), start
+    journal.note(bound=bound)
+    if _is_closed(best[0], bound, options):
+        closed = Outcome(Status.OPTIMAL, "no programme", time.monotonic() - journal.started, bound=bound)
+        return _Solved([], closed, f"{floors.name} is enough")
+    listening = replace(options, on_progress=journal.hear)
+    size_bound = _size_bound(specification, start[0])
+    for found in solve_by_subsets(data, specification, floors, start[1], size_bound, listening, deadline):
+        last = found
+        proposals = [] if found.parameters is None else [found.parameters]
+        for network in proposals:
+            polished = polish(whole, network, options.solver, deadline.end)
+            best = min([best, *polished], key=lambda candidate: candidate[0])
+        # A bound on the units' sizes may have left out networks that are worse than the best one.
+        bound = max(bound, min(found.bound, best[0]))
+        journal.note(best[0], bound)
+        if _is_closed(best[0], bound, options):
+            break
+    reason = "" if _is_closed(best[0], bound, options) else last.outcome.reason or "the gap is open"
+    outcome = replace(
+        last.outcome, status=Status.UNKNOWN if reason else Status.OPTIMAL, objective=None, bound=bound, reason=reason
+    )
+    why = f"parts of up to {last.points} of {floors.points} points, the others at {floors.name}"
+    return _Solved([best[1], *proposals], outcome, why)
+
+
+def _is_closed(objective: float, bound: float, options: TrainOptions) -> bool:
+    return objective - bound <= options.gap_tolerance * abs(objective)
 
 
 def _size_bound(specification: Specification, objective: float) -> float | None:

@@ -12,9 +12,9 @@ from verinet.program import SolveOptions
 from verinet.solve import choose
 from verinet.train.data import TrainingData
 from verinet.train.programme import Parameters, TrainingProgramme
-from verinet.train.specification import Loss, Specification
+from verinet.train.specification import Loss, Objective, Specification
 
-__all__ = ["gradient_starts", "polish"]
+__all__ = ["gradient_starts", "losses_at", "polish"]
 
 RESTARTS = 24
 STEPS = 400
@@ -62,11 +62,15 @@ class _Runs:
 
 
 def _initial(specification: Specification, data: TrainingData, rng: np.random.Generator) -> _Runs:
-    """Draw hinges through the data: each unit is zero at some sample."""
+    """Draw hinges through the data: each unit is zero at some sample; units beyond the budget are zero everywhere."""
     x = data.scaled_x
     units, features = len(specification.signs), x.shape[1]
     weights = rng.normal(size=(RESTARTS, units, features)) / np.sqrt(features)
     through = x[rng.integers(0, len(x), size=(RESTARTS, units))]
+    most = specification.budget.units
+    if most is not None and most < units:
+        # Which signs go together well is for the runs to find out; where a unit is zero, so is its gradient.
+        weights *= (rng.permuted(np.tile(np.arange(units), (RESTARTS, 1)), axis=1) < most)[:, :, None]
     return _Runs(weights, -(weights * through).sum(axis=2), np.zeros((RESTARTS, features)), np.zeros(RESTARTS))
 
 
@@ -126,14 +130,15 @@ def gradient_starts(specification: Specification, data: TrainingData, seed: int)
             value -= rate * corrected / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
         _project(runs, specification)
     _, f = _forward(runs, signs, x)
-    cost = _losses(objective.loss, y, f, objective.margin) @ data.weights
+    cost = losses_at(objective, y, f) @ data.weights
     size = np.abs(runs.weights).sum(axis=(1, 2)) + np.abs(runs.biases).sum(axis=1) + np.abs(runs.skip).sum(axis=1)
     order = np.argsort(cost + objective.l1 * size, kind="stable")[:POLISHED]
     return [_sorted_units(specification, *(a[r] for a in runs.arrays())) for r in order]
 
 
-def _losses(loss: Loss, y: FloatArray, f: FloatArray, margin: float) -> FloatArray:
-    return np.maximum(margin - y * f, 0.0) if loss.classifies else np.abs(y - f)
+def losses_at(objective: Objective, y: FloatArray, f: FloatArray) -> FloatArray:
+    """Return each sample's loss at given outputs, in float64; for the 0/1 loss the hinge, which tells near from far."""
+    return np.maximum(objective.margin - y * f, 0.0) if objective.loss.classifies else np.abs(y - f)
 
 
 def _sorted_units(

@@ -5,7 +5,7 @@ import csv
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +18,8 @@ from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
+from tests.performance.training.global_gap import esl_lev
+from tests.performance.training_any_width.tables import DEFAULT_FOLDER
 from verinet.encode import lower_programme
 from verinet.errors import VerinetError
 from verinet.model import evaluate
@@ -275,10 +277,20 @@ def memory(arguments: argparse.Namespace) -> None:
     )
 
 
+MODES: Mapping[str, Callable[[argparse.Namespace], None]] = {
+    "grid": grid,
+    "solvers": solver_grid,
+    "breast-cancer": breast_cancer,
+    "digits": one_against_one,
+    "memory": memory,
+    "esl-lev": esl_lev,
+}
+"""Each prints its rows; see README.md."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.performance.training")
-    modes = ["grid", "solvers", "breast-cancer", "digits", "memory"]
-    parser.add_argument("mode", nargs="?", choices=modes, default="grid")
+    parser.add_argument("mode", nargs="?", choices=list(MODES), default="grid")
     parser.add_argument("--limit", type=float, default=120.0)
     parser.add_argument("--sparse-limit", type=float, default=600.0)
     parser.add_argument("--solvers", nargs="+", default=["gurobi", "highs"])
@@ -286,17 +298,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[100, 200])
     parser.add_argument("--per-class", type=int, default=10)
     parser.add_argument("--ablate", action="store_true")
+    parser.add_argument("--units", type=int, default=2)
+    parser.add_argument("--l1", type=float, nargs="+", default=[0.01, 0.003, 0.001])
+    parser.add_argument("--data", type=Path, default=DEFAULT_FOLDER)
     arguments = parser.parse_args()
     # Once for an installation, and no part of any training.
     compile_kernels("cones")
-    runs = {
-        "grid": grid,
-        "solvers": solver_grid,
-        "breast-cancer": breast_cancer,
-        "digits": one_against_one,
-        "memory": memory,
-    }
-    runs[arguments.mode](arguments)
+    MODES[arguments.mode](arguments)
 
 
 if __name__ == "__main__":

@@ -315,8 +315,8 @@ def _polished(counting: _Counting, pricer: Pricer, kept: Kept, deadline: Deadlin
     problem. It may lie outside of the piece, so the way there is only gone as far as the objective really falls.
     """
     family = counting.problem.family
-    if len(family.ends) != len(family.rows) or family.points != len(family.rows):
-        # Pooled units have no single piece for a point.
+    if len(family.ends) != len(family.rows):
+        # Max-pooled units have no single piece for a point.
         return kept
     for _ in range(POLISHINGS):
         if deadline.passed or not kept.units:
@@ -343,19 +343,19 @@ def _polished(counting: _Counting, pricer: Pricer, kept: Kept, deadline: Deadlin
 
 def _on_piece(problem: Problem, pricer: Pricer, kept: Kept) -> tuple[FloatArray, FloatArray]:
     """Return the units' scaled weights, and those that would be best were each unit active where it is now."""
-    rows = problem.family.rows
+    family = problem.family
     base = problem.base()
     used = np.concatenate([[True], kept.skip])
     left = 1 + int(kept.skip.sum())
     old = np.array([size * u.weights for size, u in zip(kept.fit.values[left:], kept.units, strict=True)])
     parts, places = [], []
     for k, unit in enumerate(kept.units):
-        active = rows @ unit.weights > 0
+        active = family.rows @ unit.weights > 0
         allowed = pricer.allowed(unit.sign)
         for j in map(int, np.flatnonzero(unit.weights)):
             for side, direction in ((0, 1.0), (1, -1.0)):
                 if allowed[j, side]:
-                    parts.append(unit.sign * direction * active * rows[:, j])
+                    parts.append(unit.sign * direction * (family.mixes[unit.cell] @ (active * family.rows[:, j])))
                     places.append((k, j, direction))
     count = len(parts)
     columns = Columns(base.design[:, used], base.costs[used], base.free[used]).joined(

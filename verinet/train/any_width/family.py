@@ -17,6 +17,7 @@ import scipy.sparse as sp
 
 from verinet.errors import InputError
 from verinet.numeric import FloatArray, IntArray, gamma
+from verinet.train.data import distinct_rows
 
 __all__ = ["Family", "dense_family", "supports_of"]
 
@@ -137,6 +138,9 @@ def supports_of(features: int, most: int | None) -> IntArray:
 def dense_family(x: FloatArray, most: int | None) -> Family:
     """Return the ReLUs of at most so many features of each point.
 
+    Points that are equal share a row: their prices add up before units are priced, and what is left is much easier to
+    bound than prices of either sign at one point.
+
     Parameters
     ----------
     x : ndarray, shape (points, features)
@@ -145,5 +149,7 @@ def dense_family(x: FloatArray, most: int | None) -> Family:
         Features of one unit; None for no limit.
     """
     points = len(x)
-    rows = np.column_stack([x, np.ones(points)])
-    return Family(rows, np.arange(1, points + 1), (sp.eye_array(points, format="csr"),), supports_of(x.shape[1], most))
+    distinct, place = distinct_rows(x)
+    rows = np.column_stack([distinct, np.ones(len(distinct))])
+    mix = sp.csr_array((np.ones(points), (np.arange(points), place)), shape=(points, len(rows)))
+    return Family(rows, np.arange(1, len(rows) + 1), (mix,), supports_of(x.shape[1], most))

@@ -29,6 +29,9 @@ STARTS, MANY_STARTS = 12, 150
 STEP = 0.8
 """From level to level: the next one is that share of the last."""
 
+NEARER, NEAR = 0.25, 0.01
+"""Close to the cut-off, where levels are dear: what is left of the distance to it, and the share that is skipped."""
+
 DIGITS = 9
 """Points that agree in so many decimals are one."""
 
@@ -149,7 +152,7 @@ def bound_by_levels(
     bounds, nodes, level = root.bounds.copy(), int(root.nodes.sum()), float(root.bounds.max(initial=0.0))
     points: list[tuple[FloatArray, float]] = []
     while bounds.max(initial=0.0) > options.cutoff < level and not points and not deadline.passed:
-        level = max(options.cutoff, STEP * level)
+        level = _next_level(level, options.cutoff)
         open_ones = np.flatnonzero(bounds > level)
         at_level = replace(options, cutoff=level)
         found = search.maximise(weights, at_level, allowed=allowed, chosen=open_ones, deadline=deadline)
@@ -160,6 +163,13 @@ def bound_by_levels(
             for k in np.flatnonzero(found.values > options.cutoff)
         ]
     return Levelled(float(bounds.max(initial=0.0)), points, nodes)
+
+
+def _next_level(level: float, cutoff: float) -> float:
+    """Return the level that follows: the cut-off itself only from nearby, so that time that ends leaves a bound."""
+    if level <= (1.0 + NEAR) * cutoff:
+        return cutoff
+    return max(STEP * level, cutoff + NEARER * (level - cutoff))
 
 
 def spread(point: FloatArray, support: IntArray, width: int) -> FloatArray:

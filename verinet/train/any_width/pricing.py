@@ -25,6 +25,9 @@ __all__ = ["Priced", "Pricer", "Unit"]
 MOST_COORDINATES = 8
 """Weights of a unit, the bias among them, up to which cones are searched to the end."""
 
+FEWEST_CLIMBED = 5
+"""Weights from which units are first looked for by ascents: a search of so many takes seconds, ascents do not."""
+
 FEW_NODES = 20_000
 """Where a programme follows, cones are only searched for good units."""
 
@@ -126,6 +129,12 @@ class Pricer:
     def _is_large(self) -> bool:
         return bool(self.family.supports.shape[1] > MOST_COORDINATES)
 
+    @property
+    def _climbs(self) -> bool:
+        """Whether ascents come before bounds: one support of more weights than a search settles in no time."""
+        one = len(self.family.supports) == 1
+        return one and (self._is_large or (self.family.supports.shape[1] >= FEWEST_CLIMBED and not self.by_levels))
+
     def price(
         self,
         prices: FloatArray,
@@ -152,17 +161,18 @@ class Pricer:
         Returns
         -------
         Priced
-            Where units have many weights, the bound is loose as long as local search finds units.
+            Where units have more than a few weights, the bound is loose as long as local search finds units.
         """
         parts = [(sign, cell) for cell in range(len(self.family.mixes)) for sign in (1, -1)]
-        if self._is_large and len(self.family.supports) == 1:
+        if self._climbs:
             for starts, share in ((STARTS, 1.0), (MANY_STARTS, SHARE_OF_ASCENTS)):
                 until = deadline.within(share * deadline.left)
                 found = [self._climbed(*part, prices, cutoff, until, known, starts) for part in parts]
                 if any(part.units for part in found):
                     break
             if not any(part.units for part in found) and not deadline.passed:
-                found = self._proven(parts, prices, cutoff, relative_gap, deadline)
+                prove = self._proven if self._is_large else self._levelled_in_turn
+                found = prove(parts, prices, cutoff, relative_gap, deadline)
         elif self.by_levels:
             found = self._looked_over(parts, prices, cutoff, relative_gap, deadline, thoroughly)
         else:
@@ -211,7 +221,22 @@ class Pricer:
         found = [self._searched(*part, prices, cutoff, relative_gap, deadline, GLANCE) for part in parts]
         if any(part.units for part in found) or not thoroughly or deadline.passed:
             return found
-        return [self._levelled(*part, prices, cutoff, relative_gap, deadline, self.threads) for part in parts]
+        return self._levelled_in_turn(parts, prices, cutoff, relative_gap, deadline)
+
+    def _levelled_in_turn(
+        self,
+        parts: Sequence[tuple[int, int]],
+        prices: FloatArray,
+        cutoff: float,
+        relative_gap: float,
+        deadline: Deadline,
+    ) -> list[Priced]:
+        """Bound one part after another by levels, each with its share of the time that is left."""
+        found = []
+        for left, part in zip(range(len(parts), 0, -1), parts, strict=True):
+            until = deadline.within(deadline.left / left)
+            found.append(self._levelled(*part, prices, cutoff, relative_gap, until, self.threads))
+        return found
 
     def _climbed(
         self,
