@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from verinet.audit.names import printable, shortened
 from verinet.audit.pictures import INK, LOWERS, QUIET, RAISES
 from verinet.audit.stages import Stage, StageKind, reads
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 __all__ = ["draw_network"]
 
@@ -62,9 +66,9 @@ def draw_network(stages: Sequence[Stage]) -> str:
         An SVG document. Blue weights raise what they lead to, red ones lower it; wider is heavier, between the same two
         stages. What a maximum chooses from is grey. Large stages are boxes.
     """
-    boxes = _boxes(stages)
-    lines = [line for number in range(1, len(stages)) for line in _lines(stages, number, boxes)]
-    places = _places(stages, boxes)
+    graph = _graph(stages)
+    lines = [_Line(tail, head, data["weight"], data["plain"]) for tail, head, data in graph.edges(data=True)]
+    places = _places(graph)
     row = ROOMY_ROW if max(map(len, places.values()), default=0) <= 10 else TIGHT_ROW
     spots, width, height = _layout(stages, places, row)
     parts = [
@@ -85,26 +89,35 @@ def _boxes(stages: Sequence[Stage]) -> frozenset[int]:
     return frozenset(number for number, size in sizes.items() if size > MOST_UNITS)
 
 
-def _places(stages: Sequence[Stage], boxes: frozenset[int]) -> dict[int, list[int]]:
+def _graph(stages: Sequence[Stage]) -> "nx.DiGraph[Place]":
+    """Return the units and boxes as nodes, and the weights between them as edges."""
+    # Imported here: records share this room, and need no graphs.
+    import networkx as nx
+
+    boxes = _boxes(stages)
     read = sorted(reads(stages))
-    places = {}
+    graph: nx.DiGraph[Place] = nx.DiGraph()
     for number, stage in enumerate(stages):
-        places[number] = [-1] if number in boxes else read if number == 0 else list(range(len(stage.units)))
-    return {number: indices for number, indices in places.items() if indices}
+        units = read if number == 0 else range(len(stage.units))
+        graph.add_nodes_from([(number, -1)] if number in boxes else [(number, index) for index in units])
+    for number, stage in enumerate(stages):
+        for source, matrix in stage.unit_sources.items():
+            entries = matrix.tocoo()
+            for i, j, weight in zip(entries.row.tolist(), entries.col.tolist(), entries.data.tolist(), strict=True):
+                tail = (source, -1 if source in boxes else j)
+                head = (number, -1 if number in boxes else i)
+                is_single = -1 not in (tail[1], head[1])
+                plain = not is_single or stage.kind is StageKind.MAXIMUM
+                graph.add_edge(tail, head, weight=weight if is_single else None, plain=plain)
+    return graph
 
 
-def _lines(stages: Sequence[Stage], number: int, boxes: frozenset[int]) -> list[_Line]:
-    found: dict[tuple[Place, Place], _Line] = {}
-    stage = stages[number]
-    for source, matrix in stage.unit_sources.items():
-        entries = matrix.tocoo()
-        for i, j, weight in zip(entries.row.tolist(), entries.col.tolist(), entries.data.tolist(), strict=True):
-            tail = (source, -1 if source in boxes else j)
-            head = (number, -1 if number in boxes else i)
-            is_single = -1 not in (tail[1], head[1])
-            plain = not is_single or stage.kind is StageKind.MAXIMUM
-            found[tail, head] = _Line(tail, head, weight if is_single else None, plain)
-    return list(found.values())
+def _places(graph: "nx.DiGraph[Place]") -> dict[int, list[int]]:
+    """Return the units or the box of each stage that has some."""
+    places: dict[int, list[int]] = {}
+    for number, index in graph:
+        places.setdefault(number, []).append(index)
+    return places
 
 
 def _layout(
