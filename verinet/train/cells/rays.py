@@ -58,7 +58,13 @@ class Rays:
 
 
 def ray_count(rows: int, width: int) -> int:
-    """Return how many rays there are at most."""
+    """Return how many rays there are at most.
+
+    Parameters
+    ----------
+    rows, width : int
+        Of the matrix of hyperplanes.
+    """
     return 2 * math.comb(rows + width, width - 1)
 
 
