@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,7 @@ COLUMNS = (
     ("set", -15),
     ("error", 7),
     ("std", 6),
+    ("free", 7),
     ("units", 6),
     ("nonzeros", 8),
     ("gap", 8),
@@ -100,24 +101,27 @@ class FoldResult:
     choice : Choice
     error : float
         RMSE, or the share of wrong classes, on the test part.
+    free : float
+        The same of the optimum for the same choice without directions.
     units, nonzeros : int
     gap, seconds, choosing : float
         Seconds of the last training, and of the choice before it.
     is_monotone : bool
         Whether every marked feature's slope has the right sign in every activation pattern, in exact arithmetic.
-    verified : bool or None
-        Whether the verifier says so as well; None if it was not asked.
+    level : str
+        The least level at which the verifier says so of a feature; empty where it does not.
     """
 
     choice: Choice
     error: float
+    free: float
     units: int
     nonzeros: int
     gap: float
     seconds: float
     choosing: float
     is_monotone: bool
-    verified: bool | None
+    level: str
 
 
 def specification_of(table: MonotoneTable, loss: Loss, features: int, price: float) -> AnyWidthSpecification:
@@ -160,18 +164,21 @@ def run_fold(table: MonotoneTable, fold: int, inner: TrainOptions = INNER, final
     started = time.monotonic()
     choice = choose(table, data, inner)
     choosing = time.monotonic() - started
-    result = train_any_width(data, choice.specification(table), final)
+    specification = choice.specification(table)
+    result = train_any_width(data, specification, final)
+    free = train_any_width(data, replace(specification, monotone={}), final)
     record = result.record
+    errors = [_error(table, evaluate(r.network, table.x[test])[:, 0], table.y[test]) for r in (result, free)]
     return FoldResult(
         choice,
-        _error(table, evaluate(result.network, table.x[test])[:, 0], table.y[test]),
+        *errors,
         record.units,
         record.nonzeros,
         record.gap,
         record.seconds,
         choosing,
         all(worst_slope(result.parameters, j, direction) >= 0 for j, direction in table.monotone.items()),
-        _is_verified(table, result) if fold == 0 else None,
+        _level(table, result),
     )
 
 
@@ -180,14 +187,15 @@ def _error(table: MonotoneTable, outputs: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean(wrong) if table.classes else np.sqrt(np.mean(wrong)))
 
 
-def _is_verified(table: MonotoneTable, result: TrainingResult) -> bool:
+def _level(table: MonotoneTable, result: TrainingResult) -> str:
     size = len(table.names)
     domain = Domain.from_box([0] * size, [1] * size)
-    return all(
-        verify_property(result.network, domain, Monotone(table.names[j], (j,), 0, direction > 0)).answer
-        is Answer.VERIFIED
+    verdicts = [
+        verify_property(result.network, domain, Monotone(table.names[j], (j,), 0, direction > 0))
         for j, direction in table.monotone.items()
-    )
+    ]
+    levels = [v.level.value for v in verdicts if v.answer is Answer.VERIFIED and v.level is not None]
+    return min(levels) if len(levels) == len(verdicts) else ""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -207,7 +215,7 @@ def print_tables(options: argparse.Namespace) -> bool:
             folds = _run_folds(pool, table)
             print(summary.line(_summary(table, folds, options.data)), flush=True)
             print("\n".join(_detail(table, fold, result) for fold, result in enumerate(folds)), flush=True)
-            good &= all(result.is_monotone and result.verified is not False for result in folds)
+            good &= all(result.is_monotone and result.level for result in folds)
     return good
 
 
@@ -224,12 +232,13 @@ def _summary(table: MonotoneTable, folds: Sequence[FoldResult], folder: Path) ->
         table.name,
         f"{mean:.4f}",
         f"{statistics.pstdev(errors):.4f}",
+        f"{statistics.mean(fold.free for fold in folds):.4f}",
         f"{statistics.mean(fold.units for fold in folds):.1f}",
         f"{statistics.mean(fold.nonzeros for fold in folds):.1f}",
         f"{max(fold.gap for fold in folds):.3%}",
         f"{statistics.mean(fold.seconds for fold in folds):.1f}",
         f"{sum(fold.is_monotone for fold in folds)} of {len(folds)}",
-        f"{sum(fold.verified is True for fold in folds)} of {sum(fold.verified is not None for fold in folds)}",
+        min(fold.level for fold in folds) or "not",
         other.method,
         f"{other.error:.4f}",
         f"{other.spread:.4f}",
@@ -242,6 +251,7 @@ def _detail(table: MonotoneTable, fold: int, result: FoldResult) -> str:
     choice = result.choice
     return (
         f"  {table.name} {fold}: {choice.loss.value}, s={choice.features}, lambda={choice.validation.l1:.2g}, inner "
-        f"error {choice.validation.error:.4f}; test error {result.error:.4f}, {result.units} units, {result.nonzeros} "
-        f"nonzeros, gap {result.gap:.3%}, {result.seconds:.1f} s after {result.choosing:.0f} s of choosing"
+        f"error {choice.validation.error:.4f}; test error {result.error:.4f} ({result.free:.4f} free), "
+        f"{result.units} units, {result.nonzeros} nonzeros, gap {result.gap:.3%}, {result.seconds:.1f} s after "
+        f"{result.choosing:.0f} s of choosing"
     )
