@@ -13,8 +13,14 @@ from verinet.verify.cone_climb import climb
 
 __all__ = ["search_hulls"]
 
+MOST_BLIND, FEW_BLIND = 20_000, 200
+"""Hulls of one search that are halved though no edge has a kink: around a flat optimum, or zero, there is no end."""
+
 NEAR = 1e-5
-"""Hulls without a kink on any edge stay as they are where their bounds exceed what is asked for by less, relative."""
+"""Such hulls stay as they are where their bounds exceed what is asked for by less, relative."""
+
+ROUNDING = 1e-9
+"""Bounds that exceed what is asked for by this share of all terms' sizes may do so by rounding alone."""
 
 TURNS = 30
 """Of regret matching in the game of one hull's answers against its corners."""
@@ -305,6 +311,14 @@ def _search(
     bounds = np.empty(2)
     best, bound, nodes, top, free, free_terms = -np.inf, -np.inf, 0, 0, 0, 0
 
+    magnitude, first, blind = 0.0, 0, 0
+    for term in range(terms):
+        largest = 0.0
+        for row in range(first, ends[term]):
+            for i in range(count):
+                largest = max(largest, abs(products[i, row]))
+        magnitude += abs(weights[term]) * largest
+        first = ends[term]
     # The root goes through the same door as every child: as the only one of a family.
     family = 1
     for i in range(count):
@@ -399,8 +413,10 @@ def _search(
                         # The worst corner has no kink on its edges; any other pair may have.
                         partner, _ = _edge(matrix, own_weights, own_ends, height, heads, i)
                         worst = i if partner >= 0 else worst
-                if partner < 0 and node_upper[top] > limit * (1.0 + NEAR):
+                near = limit + NEAR * limit + ROUNDING * magnitude
+                if partner < 0 and node_upper[top] > near and blind < (MOST_BLIND if limit > 0.0 else FEW_BLIND):
                     # A maximum of three rows may be linear on every edge and not between them.
+                    blind += 1
                     worst, partner = _longest(node_corners[top, :heads])
             exact = True
             if partner >= 0:
