@@ -13,8 +13,8 @@ from verinet.verify.cone_climb import climb
 
 __all__ = ["search_hulls"]
 
-MOST_BLIND, FEW_BLIND = 20_000, 200
-"""Hulls of one search that are halved though no edge has a kink: around a flat optimum, or zero, there is no end."""
+MOST_BLIND = 20_000
+"""Hulls of one search that are halved though no edge has a kink: around a flat optimum there is no end of them."""
 
 NEAR = 1e-5
 """Such hulls stay as they are where their bounds exceed what is asked for by less, relative."""
@@ -414,7 +414,7 @@ def _search(
                         partner, _ = _edge(matrix, own_weights, own_ends, height, heads, i)
                         worst = i if partner >= 0 else worst
                 near = limit + NEAR * limit + ROUNDING * magnitude
-                if partner < 0 and node_upper[top] > near and blind < (MOST_BLIND if limit > 0.0 else FEW_BLIND):
+                if partner < 0 and limit > 0.0 and node_upper[top] > near and blind < MOST_BLIND:
                     # A maximum of three rows may be linear on every edge and not between them.
                     blind += 1
                     worst, partner = _longest(node_corners[top, :heads])
