@@ -22,8 +22,8 @@ NEAR = 1e-5
 ROUNDING = 1e-9
 """Bounds that exceed what is asked for by this share of all terms' sizes may do so by rounding alone."""
 
-TURNS = 30
-"""Of regret matching in the game of one hull's answers against its corners."""
+STEPS, SMALL = 40, 1e-11
+"""Of the simplex method in the game of one hull's answers against its corners, and what counts as zero there."""
 
 
 @jit
@@ -98,7 +98,9 @@ def _bound(
     upper: FloatArray,
     answers: FloatArray,
     position: FloatArray,
-    play: FloatArray,
+    tableau: FloatArray,
+    basis: IntArray,
+    shares: FloatArray,
 ) -> tuple[float, int]:
     """Write the function's value at each corner, and return its upper bound and the corner where it is reached.
 
@@ -121,27 +123,36 @@ def _bound(
         values[i] = total
         if convex == terms:
             upper[i] = total
-    worst = 0
     if convex == terms:
-        for i in range(corners):
-            if upper[i] > upper[worst]:
-                worst = i
-        return upper[worst], worst
+        return _greatest(upper[:corners])
     begin = ends[convex - 1] if convex else 0
     position[:corners] = 1.0 / corners
-    best, chosen = np.inf, 0
+    # The answer zero: concave terms are nowhere positive.
+    best, chosen = _greatest(upper[:corners])
     for k in range(rounds):
+        if best <= cutoff:
+            break
         _answer(products, weights, ends, terms, convex, begin, position[:corners], answers[k])
         height = 0.0
         for i in range(corners):
             answers[k, i] += upper[i]
             height += position[i] * answers[k, i]
-        most, worst = _game(answers[: k + 1, :corners], position[:corners], play)
+        most, worst = _game(answers[: k + 1, :corners], position[:corners], tableau, basis, shares)
         if most < best:
             best, chosen = most, worst
-        if best <= cutoff or height > cutoff:
+        if height > cutoff:
             break
     return best, chosen
+
+
+@jit
+def _greatest(values: FloatArray) -> tuple[float, int]:
+    """Return the greatest value, and where it stands."""
+    place = 0
+    for i in range(len(values)):
+        if values[i] > values[place]:
+            place = i
+    return values[place], place
 
 
 @jit
@@ -174,63 +185,66 @@ def _answer(
 
 
 @jit
-def _game(answers: FloatArray, position: FloatArray, play: FloatArray) -> tuple[float, int]:
-    """Return the greatest entry of a good average of the answers, and its corner; move the position to the opponent's.
+def _game(
+    answers: FloatArray, position: FloatArray, tableau: FloatArray, basis: IntArray, shares: FloatArray
+) -> tuple[float, int]:
+    """Return the greatest entry of the best average of answers, and its corner; move the position to the opponent's.
 
-    Both strategies are averages of regret matching, later turns counting more. Any average bounds.
+    The simplex method for a matrix game: with payoffs shifted above zero, ``max sum y`` over ``y >= 0`` and
+    ``answers' y <= 1`` begins at y = 0; the shares are y by its sum, the position is the slacks' prices by theirs.
+    Whatever rounding or the limit of steps leaves of it, the shares that come out are an average, and that is a bound.
     """
     count, corners = answers.shape
-    regret, here, mean = play[0, :count], play[1, :count], play[2, :count]
-    doubt, there = play[3, :corners], play[4, :corners]
-    regret[:], mean[:], doubt[:] = 0.0, 0.0, 0.0
-    here[:] = 1.0 / count
-    there[:] = position
-    turns = TURNS if count > 1 else 1
-    for turn in range(turns):
-        # The averages answer the position.
-        expected = 0.0
-        for k in range(count):
-            total = 0.0
-            for i in range(corners):
-                total += there[i] * answers[k, i]
-            regret[k] -= total
-            expected += here[k] * total
-        size = 0.0
-        for k in range(count):
-            regret[k] = max(0.0, regret[k] + expected)
-            size += regret[k]
-        for k in range(count):
-            here[k] = regret[k] / size if size > 0.0 else here[k]
-            mean[k] += (turn + 1.0) * here[k]
-        # The position answers the averages.
-        expected = 0.0
-        for i in range(corners):
-            total = 0.0
-            for k in range(count):
-                total += here[k] * answers[k, i]
-            doubt[i] += total
-            expected += there[i] * total
-        size = 0.0
-        for i in range(corners):
-            doubt[i] = max(0.0, doubt[i] - expected)
-            size += doubt[i]
-        for i in range(corners):
-            there[i] = doubt[i] / size if size > 0.0 else there[i]
-            position[i] += (turn + 1.0) * there[i]
-    size = 0.0
-    for k in range(count):
-        size += mean[k]
-    weight = 0.0
+    low, high = answers.min(), answers.max()
+    shift = (high - low) * 0.5 + abs(high) * SMALL + 1e-300
+    width = count + corners
     for i in range(corners):
-        weight += position[i]
+        for k in range(count):
+            tableau[i, k] = (answers[k, i] - low + shift) / (high - low + shift)
+        for j in range(corners):
+            tableau[i, count + j] = 1.0 if i == j else 0.0
+        tableau[i, width] = 1.0
+        basis[i] = count + i
+    for k in range(width + 1):
+        tableau[corners, k] = -1.0 if k < count else 0.0
+    for _ in range(STEPS):
+        enter, least = -1, -SMALL
+        for k in range(width):
+            if tableau[corners, k] < least:
+                enter, least = k, tableau[corners, k]
+        leave, ratio = -1, np.inf
+        if enter >= 0:
+            for i in range(corners):
+                if tableau[i, enter] > SMALL and tableau[i, width] < ratio * tableau[i, enter]:
+                    leave, ratio = i, tableau[i, width] / tableau[i, enter]
+        if leave < 0:
+            break
+        pivot = tableau[leave, enter]
+        for k in range(width + 1):
+            tableau[leave, k] /= pivot
+        for i in range(corners + 1):
+            factor = tableau[i, enter]
+            if i != leave and factor != 0.0:
+                for k in range(width + 1):
+                    tableau[i, k] -= factor * tableau[leave, k]
+        basis[leave] = enter
+    shares[:count] = 0.0
+    total, weight = 0.0, 0.0
+    for i in range(corners):
+        if basis[i] < count:
+            shares[basis[i]] = max(tableau[i, width], 0.0)
+            total += shares[basis[i]]
+        weight += max(tableau[corners, count + i], 0.0)
+    if not (total > 0.0 and weight > 0.0):
+        return _greatest(answers[0])
     most, worst = -np.inf, 0
     for i in range(corners):
-        total = 0.0
+        height = 0.0
         for k in range(count):
-            total += mean[k] / size * answers[k, i]
-        if total > most:
-            most, worst = total, i
-        position[i] /= weight
+            height += shares[k] / total * answers[k, i]
+        if height > most:
+            most, worst = height, i
+        position[i] = max(tableau[corners, count + i], 0.0) / weight
     return most, worst
 
 
@@ -306,7 +320,8 @@ def _search(
     work_linear = np.empty((2, count))
     work_corners = np.empty((2, count, width), np.int64)
     values, upper, position = np.empty(count), np.empty(count), np.empty(count)
-    answers, play = np.empty((max(rounds, 1), count)), np.empty((5, max(rounds, count)))
+    answers, shares = np.empty((max(rounds, 1), count)), np.empty(max(rounds, 1))
+    tableau, basis = np.empty((count + 1, max(rounds, 1) + count + 1)), np.empty(count, np.int64)
     sizes = np.empty((2, 4), np.int64)
     bounds = np.empty(2)
     best, bound, nodes, top, free, free_terms = -np.inf, -np.inf, 0, 0, 0, 0
@@ -348,7 +363,9 @@ def _search(
                 upper,
                 answers,
                 position,
-                play,
+                tableau,
+                basis,
+                shares,
             )
             sizes[s, 0], sizes[s, 1], sizes[s, 2] = left, left_convex, worst
             sizes[s, 3] = work_ends[s, left - 1] if left else 0
