@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.train.test_layered import ARCHITECTURES as SMALL
 from tests.train.test_layered import QUICK, brute_force, needs, random_values, solve, table
+from verinet.compiling import kernel_folder
 from verinet.encode import lower_programme
 from verinet.model import evaluate_exact_batch
 from verinet.program import Status
@@ -34,13 +35,13 @@ from verinet.train.layered import (
     integer,
     train_layered,
 )
-from verinet.train.layered.enumeration import applies, enumerate_units
+from verinet.train.layered.enumeration import Enumeration
+from verinet.train.layered.enumerators import ENUMERATORS, compile_enumerator, enumerator_for
 from verinet.train.layered.forward import outputs_of
 from verinet.train.layered.pricing import PIECES, Pricing
 from verinet.train.layered.programme import samples_of
 from verinet.train.layered.scoring import goals_of
 from verinet.train.layered.search import priced_specifications, search
-from verinet.train.layered.stacks import applies_to_stack, enumerate_stack
 from verinet.train.layered.units import lay_out, places
 
 TWO_CELLS = Architecture((1, 1, 3), (ConvolutionLayer(1, (1, 2)), ReluLayer(), FlattenLayer(), DenseLayer(1)))
@@ -62,35 +63,18 @@ def forever() -> bool:
     return True
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=16)
 @given(
     seed=st.integers(0, 10**6),
     loss=st.sampled_from(LOSSES),
-    architecture=st.sampled_from([TWO_CELLS, POOLED, TWO_FILTERS, COARSE]),
+    architecture=st.sampled_from([TWO_CELLS, POOLED, TWO_FILTERS, COARSE, STACK, TWINS]),
 )
-def test_enumeration_of_filters_is_brute_force(seed: int, loss: Loss, architecture: Architecture) -> None:
+def test_enumeration_is_brute_force(seed: int, loss: Loss, architecture: Architecture) -> None:
     data = table(architecture, 7, seed, loss)
     specification = LayeredSpecification(architecture, Objective(loss, margin=0.5, l1=0.01, l0=0.02, unit_penalty=0.01))
-    assert applies(specification, len(data.y))
-    samples = samples_of(data, specification)
-    found = enumerate_units(specification, samples, data.scaled_x, np.inf, forever)
-    best = brute_force(specification, data)[0]
-    assert found.complete
-    assert found.objective == pytest.approx(best, abs=1e-9)
-    assert best - 1e-9 < found.bound <= best
-    assert found.values is not None
-    outputs = outputs_of(architecture, data.scaled_x, found.values)
-    assert goals_of(specification, samples, found.values, outputs)[0] == pytest.approx(best, abs=1e-9)
-
-
-@settings(deadline=None, max_examples=8)
-@given(seed=st.integers(0, 10**6), loss=st.sampled_from(LOSSES), architecture=st.sampled_from([STACK, TWINS]))
-def test_enumeration_behind_sets_of_units_is_brute_force(seed: int, loss: Loss, architecture: Architecture) -> None:
-    data = table(architecture, 7, seed, loss)
-    specification = LayeredSpecification(architecture, Objective(loss, margin=0.5, l1=0.01, l0=0.02, unit_penalty=0.01))
-    assert applies_to_stack(specification, len(data.y))
-    samples = samples_of(data, specification)
-    found = enumerate_stack(specification, samples, data.scaled_x, np.inf, forever)
+    enumerator, samples = enumerator_for(specification, len(data.y)), samples_of(data, specification)
+    assert enumerator is not None
+    found = enumerator.enumerate(Enumeration(specification, samples, data.scaled_x, np.inf, forever))
     best = brute_force(specification, data)[0]
     assert found.complete
     assert found.objective == pytest.approx(best, abs=1e-9)
@@ -105,8 +89,9 @@ def test_time_that_is_up_leaves_a_bound(architecture: Architecture) -> None:
     data = table(architecture, 9, 3)
     specification = LayeredSpecification(architecture, Objective(Loss.HINGE, margin=0.5, l1=0.0, l0=0.02))
     samples, best = samples_of(data, specification), brute_force(specification, data)[0]
-    enumerator = enumerate_units if applies(specification, 9) else enumerate_stack
-    cut = enumerator(specification, samples, data.scaled_x, best + 0.1, lambda: False)
+    enumerator = enumerator_for(specification, 9)
+    assert enumerator is not None
+    cut = enumerator.enumerate(Enumeration(specification, samples, data.scaled_x, best + 0.1, lambda: False))
     assert not cut.complete
     assert cut.bound <= best
 
@@ -218,3 +203,12 @@ def test_priced_search_finds_the_fewest_nonzeros_of_a_planted_network() -> None:
         outputs = outputs_of(architecture, data.scaled_x, values)
         reached.append(goals_of(specification, samples, values, outputs))
     assert min(reached) <= (0.0, 4.0)
+
+
+def test_every_kernel_is_compiled_ahead_and_once() -> None:
+    for enumerator in ENUMERATORS:
+        compile_enumerator(enumerator)
+        assert enumerator.is_ready
+    folder = kernel_folder()
+    assert folder is not None
+    assert not [path for path in folder.rglob("*.2.nbc") if "combining" in path.name or "stacks" in path.name]

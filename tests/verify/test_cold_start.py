@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from verinet.bounds import compiling
+from verinet import compiling
 from verinet.model import Atom, Domain, LinearExpression, Query, Region, Side, Symbol, dense_network
 from verinet.verify import Answer, Deadline, Outlook, VerifyOptions, cold_start, verify_query
 from verinet.verify.cold_start import ANNOUNCEMENT, NO_FOLDER, search_when_compiled
@@ -114,7 +114,7 @@ def test_what_cannot_be_written_is_passed_over(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_changed_kernel_gets_another_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for room in compiling.ROOMS:
-        (tmp_path / room).mkdir()
+        (tmp_path / room).mkdir(parents=True)
     kernel = tmp_path / compiling.ROOMS[0] / "kernels.py"
     other = tmp_path / compiling.ROOMS[1] / "plain.py"
     kernel.write_text("\n@jit\ndef f(): return 1\n")
@@ -127,7 +127,8 @@ def test_a_changed_kernel_gets_another_folder(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_every_kernel_of_the_engine_counts() -> None:
-    for room, name in (("bounds", "kernels.py"), ("bounds", "columns.py"), ("verify", "box_kernels.py")):
+    kernels = [("bounds", "kernels.py"), ("bounds", "columns.py"), ("verify", "box_kernels.py")]
+    for room, name in (*kernels, ("train/layered", "combining.py"), ("train/layered", "stacks.py")):
         assert b"\n@jit" in (compiling.PACKAGE / room / name).read_bytes()
 
 

@@ -23,6 +23,9 @@ def problem(seed: int, size: int, terms: int, pooled: bool, whole: bool):
     return rows, np.cumsum(sizes), weights
 
 
+MOST = 100_000
+"""Nodes: where the optimum is zero bounds may fall with the hulls and never reach it. All other searches end before."""
+
 everything = st.tuples(st.integers(0, 10**6), st.integers(1, 3), st.integers(1, 6), st.booleans(), st.booleans())
 
 
@@ -32,7 +35,7 @@ def test_bounds_hold_at_every_vertex_and_the_best_vertex_is_found(case) -> None:
     rows, ends, weights = problem(*case)
     size = rows.shape[1]
     search = ConeSearch(rows, np.arange(size)[None, :], ends)
-    found = search.maximise(weights, ConeOptions(relative_gap=1e-7))
+    found = search.maximise(weights, ConeOptions(relative_gap=1e-7, most_nodes=MOST))
     points = vertices(kink_normals(rows, ends)) if size > 1 else np.array([[1.0], [-1.0]])
     best = float(pooled_value(rows, ends, weights, points).max())
     assert found.bounds[0] >= best - 1e-12
@@ -51,7 +54,7 @@ def test_a_cut_off_search_still_bounds(case, share) -> None:
     points = vertices(kink_normals(rows, ends)) if size > 1 else np.array([[1.0], [-1.0]])
     best = float(pooled_value(rows, ends, weights, points).max())
     search = ConeSearch(rows, np.arange(size)[None, :], ends)
-    found = search.maximise(weights, ConeOptions(cutoff=abs(best) * share, relative_gap=0.1))
+    found = search.maximise(weights, ConeOptions(cutoff=abs(best) * share, relative_gap=0.1, most_nodes=MOST))
     assert found.bounds[0] >= best - 1e-12
     few = search.maximise(weights, ConeOptions(most_nodes=2))
     assert few.bounds[0] >= best - 1e-12
@@ -64,7 +67,7 @@ def test_signs_are_kept_and_bounded(case, sides) -> None:
     size = rows.shape[1]
     allowed = np.array(sides[:size])
     found = ConeSearch(rows, np.arange(size)[None, :], ends).maximise(
-        weights, ConeOptions(relative_gap=1e-7), allowed=allowed
+        weights, ConeOptions(relative_gap=1e-7, most_nodes=MOST), allowed=allowed
     )
     rng = np.random.default_rng(case[0])
     points = rng.dirichlet(np.ones(size), 2000) * rng.choice([-1.0, 1.0], (2000, size))
@@ -83,6 +86,27 @@ def test_maxima_that_are_linear_on_every_edge_and_not_between_are_split_too() ->
     # The function is -0.2 times a positive maximum; over the whole orthant its interpolation reaches 0.2.
     assert found.bounds[0] <= 1e-3 + 1e-9
     assert found.nodes[0] > 0
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (255744, 3, 2, True, True),
+        (909469, 3, 2, True, True),
+        (847972, 3, 6, False, True),
+        (136558, 3, 2, True, False),
+        (871947, 3, 1, True, True),
+        (649319, 3, 6, False, True),
+        (437339, 3, 4, True, True),
+        (467930, 3, 5, True, True),
+    ],
+)
+def test_the_best_average_ends_what_a_good_one_would_halve_for_ever(case) -> None:
+    rows, ends, weights = problem(*case)
+    search = ConeSearch(rows, np.arange(3)[None, :], ends)
+    found = search.maximise(weights, ConeOptions(relative_gap=1e-7, most_nodes=MOST))
+    assert found.nodes[0] < 1000
+    assert found.bounds[0] == pytest.approx(max(found.values[0], 0.0), abs=1e-6)
 
 
 def test_supports_are_searched_apart_and_side_by_side() -> None:

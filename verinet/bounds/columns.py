@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from verinet.bounds.compiling import jit
 from verinet.bounds.kernels import (
     AFFINE,
     BLOCK,
@@ -31,6 +30,7 @@ from verinet.bounds.kernels import (
     row_of,
 )
 from verinet.bounds.tape import NodeKind, Tape
+from verinet.compiling import jit
 from verinet.numeric import FloatArray, IntArray
 
 __all__ = ["Columns", "improve_columns", "make_columns", "prepare_columns", "set_columns"]

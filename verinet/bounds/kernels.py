@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  # np.dot's library: limits on threads only reach those that are loaded
 
-from verinet.bounds.compiling import jit
 from verinet.bounds.tape import Tape
+from verinet.compiling import jit
 from verinet.numeric import FloatArray, IntArray
 
 __all__ = [

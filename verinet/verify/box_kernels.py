@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from verinet.bounds.columns import improve_columns, prepare_columns
-from verinet.bounds.compiling import jit
 from verinet.bounds.kernels import BLOCK, ROUNDOFF, bound_box, evaluate_point, pull_block
+from verinet.compiling import jit
 from verinet.numeric import FloatArray, IntArray
 from verinet.verify.box_minimum import Balls, combine, is_apart, lowest
 

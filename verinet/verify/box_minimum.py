@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from verinet.bounds import InputSet
-from verinet.bounds.compiling import jit
 from verinet.bounds.kernels import TINY
+from verinet.compiling import jit
 from verinet.numeric import FloatArray, IntArray
 
 __all__ = ["Balls", "combine", "is_apart", "lowest", "make_balls"]

@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 
 from verinet.bounds import InputSet, NetworkBounds, bound_network
-from verinet.bounds.compiling import compiling_alone, is_compiled, kernel_folder
+from verinet.compiling import compiling_alone, is_compiled, kernel_folder
 from verinet.model import (
     Affine,
     Atom,

@@ -8,7 +8,7 @@ walks along the others to where the function stops rising, which is a new condit
 
 import numpy as np
 
-from verinet.bounds.compiling import jit
+from verinet.compiling import jit
 from verinet.numeric import BoolArray, FloatArray, IntArray
 
 __all__ = ["climb"]

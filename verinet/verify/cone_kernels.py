@@ -7,7 +7,7 @@ terms (of positive weight) before concave ones; a term's rows end at ``ends[term
 
 import numpy as np
 
-from verinet.bounds.compiling import jit
+from verinet.compiling import jit
 from verinet.numeric import BoolArray, FloatArray, IntArray
 from verinet.verify.cone_climb import climb
 
@@ -235,8 +235,8 @@ def _game(
             shares[basis[i]] = max(tableau[i, width], 0.0)
             total += shares[basis[i]]
         weight += max(tableau[corners, count + i], 0.0)
-    if not (total > 0.0 and weight > 0.0):
-        return _greatest(answers[0])
+    if not total > 0.0:
+        shares[0] = total = 1.0
     most, worst = -np.inf, 0
     for i in range(corners):
         height = 0.0
@@ -244,7 +244,7 @@ def _game(
             height += shares[k] / total * answers[k, i]
         if height > most:
             most, worst = height, i
-        position[i] = max(tableau[corners, count + i], 0.0) / weight
+        position[i] = max(tableau[corners, count + i], 0.0) / weight if weight > 0.0 else 1.0 / corners
     return most, worst
 
 

@@ -143,7 +143,7 @@ def _boxes(architecture: Architecture, signs: Sufficient) -> dict[int, LayerBox]
         return None
     boxes = {first: LayerBox(_with(free.lower, lower), _with(free.upper, upper))}
     for position in later if signs.monotone else ():
-        whole, weights = free_box(architecture, position), architecture.layers[position].weights  # type: ignore[union-attr]
+        whole, weights = free_box(architecture, position), architecture.weights_of(position)
         boxes[position] = LayerBox(_with(whole.lower, _least(weights, whole.lower.weights)), whole.upper)
     return boxes
 

@@ -432,8 +432,13 @@ class Architecture:
     @property
     def has_continuous(self) -> bool:
         """Whether any weights are real numbers."""
-        layers: list[Any] = [self.layers[position] for position in self.weighted]
-        return any(isinstance(layer.weights, Continuous) for layer in layers)
+        return any(isinstance(self.weights_of(position), Continuous) for position in self.weighted)
+
+    def weights_of(self, position: int) -> Weights:
+        """Return what the weights of the layer at a position may be."""
+        layer = self.layers[position]
+        assert isinstance(layer, Weighted)
+        return layer.weights
 
     def kernel_shape(self, position: int) -> Shape:
         """Return the shape of the weights of the layer at a position."""

@@ -6,9 +6,9 @@ chosen; a set of columns whose slacks lead from the bound to the best objective 
 Soundness: slacks and bounds are the caller's, who lowers them by more than their rounding; losses are float64 sums.
 """
 
-import numba
 import numpy as np
 
+from verinet.compiling import jit
 from verinet.numeric import FloatArray, IntArray
 
 __all__ = ["combine", "effects_of", "list_columns"]
@@ -20,7 +20,7 @@ CHUNK = 32
 """Samples between two looks at whether a network is already worse than the best."""
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@jit
 def list_columns(
     slacks: FloatArray,
     options: FloatArray,
@@ -28,7 +28,7 @@ def list_columns(
     cut: float,
     most: int,
     units: IntArray,
-    reads: IntArray,
+    reads: np.ndarray[tuple[int, ...], np.dtype[np.int8]],
     totals: FloatArray,
 ) -> int:  # pragma: no cover - compiled
     """List every unit that is read with a slack below a cut, as far as there is room; return how many there are.
@@ -72,7 +72,7 @@ def list_columns(
     return count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@jit
 def effects_of(features: FloatArray, units: IntArray, reads: FloatArray) -> FloatArray:  # pragma: no cover - compiled
     """Return what each column adds to the output, shape (columns, samples); nothing for unit -1."""
     effects = np.zeros((len(units), features.shape[2]))
@@ -85,7 +85,7 @@ def effects_of(features: FloatArray, units: IntArray, reads: FloatArray) -> Floa
     return effects
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "nnan", "contract"})  # type: ignore[untyped-decorator]
+@jit
 def _loss(bases: FloatArray, slopes: FloatArray, effect: FloatArray, limit: float) -> float:  # pragma: no cover
     """Return the loss where an effect is added, or some number above the limit if the loss is."""
     total = 0.0
@@ -104,7 +104,7 @@ def _loss(bases: FloatArray, slopes: FloatArray, effect: FloatArray, limit: floa
     return total
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@jit
 def _complete(
     effects: FloatArray,
     costs: FloatArray,
@@ -145,14 +145,14 @@ def _complete(
     return best
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@jit
 def _begin(base: FloatArray, levels: FloatArray) -> None:  # pragma: no cover - compiled
     for line in range(levels.shape[0]):
         for n in range(levels.shape[1]):
             base[line, n] = levels[line, n]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@jit
 def combine(
     effects: FloatArray,
     costs: FloatArray,

@@ -12,7 +12,7 @@ import numpy as np
 from verinet.numeric import FloatArray
 from verinet.program import Expressions, Indicator
 from verinet.train.demand_rows import ScaledDemands, add_demands
-from verinet.train.layered.architecture import Architecture, LayerValues
+from verinet.train.layered.architecture import Architecture, LayerValues, Quantised
 from verinet.train.layered.forward import outputs_of
 from verinet.train.layered.walk import Walk
 
@@ -80,13 +80,14 @@ def _leave_out(walk: Walk, values: Values) -> None:
     """Demand that some weight differs from its value by at least one step, up or down."""
     lines, steps = [], []
     for position, variables in walk.layers.items():
-        layer, own = walk.architecture.layers[position], values[position]
+        weights, own = walk.architecture.weights_of(position), values[position]
+        assert isinstance(weights, Quantised), "networks of real weights cannot be left out one by one"
         blocks = [(variables.weights.value, own.weights.ravel()), (variables.biases.value, own.biases)]
         if variables.gate is not None:
             blocks.append((Expressions.variables([variables.gate]), np.array([float(own.gate)])))
         for value, known in blocks:
             lines.append(value.shifted(-known))
-            steps.append(np.full(len(known), layer.weights.scale * layer.weights.step))  # type: ignore[union-attr]
+            steps.append(np.full(len(known), weights.scale * weights.step))
         if variables.gate is not None:
             steps[-1] = np.ones(1)
     change, half = Expressions.stack(lines), 0.5 * np.concatenate(steps)

@@ -26,7 +26,7 @@ from verinet.train.layered.pricing import PIECES, ROUNDING, Pieces, Priced, Pric
 from verinet.train.layered.specification import Goal, LayeredSpecification
 from verinet.train.layered.units import Units, can_lay_out, lay_out, places
 
-__all__ = ["Enumerated", "applies", "enumerate_units"]
+__all__ = ["Enumerated", "Enumeration", "applies", "enumerate_units", "is_enumerable"]
 
 MOST_PLACES = 4
 """Units of a network up to which their combinations are enumerated."""
@@ -69,25 +69,9 @@ class Enumerated:
     complete: bool
 
 
-def applies(specification: LayeredSpecification, samples: int) -> bool:
-    """Tell whether the units of a specification can be enumerated."""
-    budget = specification.budget
-    if specification.goals != (Goal.OBJECTIVE,) or specification.objective.loss not in PIECES:
-        return False
-    if specification.counts_features or budget.nonzeros is not None or budget.units is not None:
-        return False
-    return can_lay_out(specification.architecture, samples) and places(specification.architecture) <= MOST_PLACES
-
-
-def enumerate_units(
-    specification: LayeredSpecification,
-    samples: Sample,
-    x: FloatArray,
-    known: float,
-    running: Callable[[], bool],
-    on_progress: Callable[[float, float], None] = lambda objective, bound: None,
-) -> Enumerated:
-    """Find the best network of a specification to which `applies` applies.
+@dataclass(frozen=True, eq=False)
+class Enumeration:
+    """Which networks are enumerated, and for how long.
 
     Parameters
     ----------
@@ -101,14 +85,39 @@ def enumerate_units(
     on_progress : callable
         Called with the best objective and the bound.
     """
-    units = lay_out(specification, x)
+
+    specification: LayeredSpecification
+    samples: Sample
+    x: FloatArray
+    known: float
+    running: Callable[[], bool]
+    on_progress: Callable[[float, float], None] = lambda objective, bound: None
+
+
+def is_enumerable(specification: LayeredSpecification) -> bool:
+    """Tell whether goals and budgets are sums over units, as prices need them."""
+    budget = specification.budget
+    counts = specification.counts_features or budget.nonzeros is not None or budget.units is not None
+    return specification.goals == (Goal.OBJECTIVE,) and specification.objective.loss in PIECES and not counts
+
+
+def applies(specification: LayeredSpecification, samples: int) -> bool:
+    """Tell whether the units of a specification can be enumerated."""
+    is_small = can_lay_out(specification.architecture, samples) and places(specification.architecture) <= MOST_PLACES
+    return is_small and is_enumerable(specification)
+
+
+def enumerate_units(task: Enumeration) -> Enumerated:
+    """Find the best network of a specification to which `applies` applies."""
+    specification, samples, running = task.specification, task.samples, task.running
+    units = lay_out(specification, task.x)
     pieces = PIECES[specification.objective.loss](specification, samples.targets)
     number = places(specification.architecture)
     pricing = Pricing(units, number, pieces, samples.weights)
     cases = [_Case(units, pieces, samples.weights, float(c), number, pricing.price(float(c), running))
              for c in units.constants]  # fmt: skip
     cases.sort(key=lambda case: case.priced.bound)
-    best, values = known, None
+    best, values = task.known, None
     bounds = [case.priced.bound for case in cases]
     for most in (*FIRST, MOST_COLUMNS):
         for k, case in enumerate(cases):
@@ -119,7 +128,7 @@ def enumerate_units(
                 best = found.objective
                 values = units.values(specification.architecture, *found.columns, case.constant)
             bounds[k] = max(bounds[k], found.bound)
-            on_progress(best, min(best, *bounds))
+            task.on_progress(best, min(best, *bounds))
     bound = min(best, *bounds)
     return Enumerated(values, best, bound - ROUNDING * (1 + abs(best)), bound >= best)
 

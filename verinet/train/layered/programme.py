@@ -189,8 +189,7 @@ class _Structure:
 
     def nonzero_of(self, position: int) -> Expressions:
         """Return for each weight of a layer whether it is not zero."""
-        variables, layer = self.walk.layers[position], self.architecture.layers[position]
-        weights: Any = layer.weights  # type: ignore[union-attr]
+        variables, weights = self.walk.layers[position], self.architecture.weights_of(position)
         block, count = variables.weights, variables.weights.value.size
         if not weights.has_zero:
             return Expressions.constants(np.ones(count))

@@ -11,18 +11,17 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement, product
-from typing import Any
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
+from verinet.compiling import jit
 from verinet.numeric import FloatArray, IntArray
 from verinet.train.layered.architecture import Architecture, DenseLayer, LayerValues, Quantised, ReluLayer
 from verinet.train.layered.combining import combine
-from verinet.train.layered.enumeration import Enumerated
-from verinet.train.layered.losses import Sample
+from verinet.train.layered.enumeration import Enumerated, Enumeration, is_enumerable
 from verinet.train.layered.pricing import PIECES, ROUNDING, Pieces, Priced, Pricing
-from verinet.train.layered.specification import Goal, LayeredSpecification
+from verinet.train.layered.specification import LayeredSpecification
 from verinet.train.layered.units import Units, can_lay_out, lay_out, unit_costs
 
 __all__ = ["applies_to_stack", "enumerate_stack"]
@@ -63,42 +62,43 @@ def _front(specification: LayeredSpecification) -> LayeredSpecification:
 
 def applies_to_stack(specification: LayeredSpecification, samples: int) -> bool:
     """Tell whether the networks of a specification can be enumerated behind sets of first units."""
-    layers, budget = _layers(specification.architecture), specification.budget
-    if layers is None or specification.goals != (Goal.OBJECTIVE,) or specification.objective.loss not in PIECES:
-        return False
-    if specification.counts_features or budget.nonzeros is not None or budget.units is not None:
+    layers = _layers(specification.architecture)
+    if layers is None or not is_enumerable(specification):
         return False
     first, second, _ = layers
     if second.units > MOST_PLACES or not can_lay_out(_front(specification).architecture, samples):
         return False
-    choices = [len(layer.weights.values) for layer in layers]  # type: ignore[union-attr]
+    weights: list[Any] = [layer.weights for layer in layers]
+    choices = [len(each.values) for each in weights]
     units = choices[0] ** (specification.architecture.input_shape[0] + first.bias)
     columns = choices[1] ** (first.units + second.bias) * choices[2]
     return math.comb(units + first.units, first.units) <= MOST_SETS and columns <= MOST_COLUMNS
 
 
-@dataclass(frozen=True, eq=False)
-class _Second:
-    """All units of the second layer, whatever they read.
+class Stack(NamedTuple):
+    """The units of both hidden layers, as kernels take them.
 
     Parameters
     ----------
-    weights : ndarray, shape (units, first units + 1)
-        Weights and bias.
-    costs : ndarray, shape (units,)
+    features : ndarray, shape (first units, samples)
+        The last one is none: zero.
+    first_costs : ndarray, shape (first units,)
+    weights : ndarray, shape (second units, first units of a network + 1)
+        Weights and bias, whatever they read.
+    costs : ndarray, shape (second units,)
     reads, read_costs : ndarray, shape (values,)
         Weights of the last layer but zero.
-    constants : ndarray
     """
 
+    features: FloatArray
+    first_costs: FloatArray
     weights: FloatArray
     costs: FloatArray
     reads: FloatArray
     read_costs: FloatArray
-    constants: FloatArray
 
 
-def _second(specification: LayeredSpecification) -> _Second:
+def _stack(specification: LayeredSpecification, front: Units) -> Stack:
     layers: Any = _layers(specification.architecture)
     first, second, last = layers
     values = second.weights.values
@@ -106,11 +106,11 @@ def _second(specification: LayeredSpecification) -> _Second:
     weights = np.array(list(product(*choices)))
     objective, reads = specification.objective, last.weights.values[last.weights.values != 0]
     read_costs = objective.l0 + objective.l1 * np.abs(reads) + specification.l2 * reads**2
-    constants = last.weights.values if last.bias else np.zeros(1)
-    return _Second(weights, unit_costs(specification, weights), reads, read_costs, constants)
+    features = np.vstack([front.features[:, 0], np.zeros((1, front.features.shape[2]))])
+    return Stack(features, np.append(front.costs, 0.0), weights, unit_costs(specification, weights), reads, read_costs)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@jit
 def _activate(
     features: FloatArray, members: IntArray, weights: FloatArray, active: FloatArray
 ) -> bool:  # pragma: no cover - compiled
@@ -130,15 +130,10 @@ def _activate(
     return some
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _bounds(
-    features: FloatArray,
-    first_costs: FloatArray,
+@jit
+def bound_sets(
+    stack: Stack,
     sets: IntArray,
-    weights: FloatArray,
-    costs: FloatArray,
-    reads: FloatArray,
-    read_costs: FloatArray,
     prices: FloatArray,
     errors: FloatArray,
     levels: FloatArray,
@@ -146,36 +141,32 @@ def _bounds(
     results: FloatArray,
 ) -> None:  # pragma: no cover - compiled
     """Bound the networks behind each set, for each row of prices."""
-    samples = features.shape[1]
+    samples = stack.features.shape[1]
     active = np.zeros(samples)
     least = np.zeros(len(prices))
     for s in range(len(sets)):
         least[:] = 0.0
-        for unit in range(len(weights)):
-            if not _activate(features, sets[s], weights[unit], active):
+        for unit in range(len(stack.weights)):
+            if not _activate(stack.features, sets[s], stack.weights[unit], active):
                 continue
             for k in range(len(prices)):
                 worth = 0.0
                 for n in range(samples):
                     worth += prices[k, n] * active[n]
-                for value in range(len(reads)):
-                    reduced = costs[unit] + read_costs[value] + reads[value] * worth - errors[k]
-                    least[k] = min(least[k], reduced)
+                for value in range(len(stack.reads)):
+                    reduced = stack.costs[unit] + stack.read_costs[value] + stack.reads[value] * worth
+                    least[k] = min(least[k], reduced - errors[k])
         own = 0.0
         for member in sets[s]:
-            own += first_costs[member]
+            own += stack.first_costs[member]
         for k in range(len(prices)):
             results[k, s] = levels[k] + own + places * least[k] - errors[k]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@jit
 def _columns(
-    features: FloatArray,
+    stack: Stack,
     members: IntArray,
-    weights: FloatArray,
-    costs: FloatArray,
-    reads: FloatArray,
-    read_costs: FloatArray,
     prices: FloatArray,
     error: float,
     effects: FloatArray,
@@ -184,34 +175,29 @@ def _columns(
     numbers: IntArray,
 ) -> int:  # pragma: no cover - compiled
     """Write the columns behind a set of first units and their reduced costs, lowered by an error; return how many."""
-    samples = features.shape[1]
+    samples = stack.features.shape[1]
     count = 0
     active = np.zeros(samples)
-    for unit in range(len(weights)):
-        if not _activate(features, members, weights[unit], active):
+    for unit in range(len(stack.weights)):
+        if not _activate(stack.features, members, stack.weights[unit], active):
             continue
         worth = 0.0
         for n in range(samples):
             worth += prices[n] * active[n]
-        for value in range(len(reads)):
-            column_costs[count] = costs[unit] + read_costs[value]
-            reduced[count] = column_costs[count] + reads[value] * worth - error
+        for value in range(len(stack.reads)):
+            column_costs[count] = stack.costs[unit] + stack.read_costs[value]
+            reduced[count] = column_costs[count] + stack.reads[value] * worth - error
             for n in range(samples):
-                effects[count, n] = reads[value] * active[n]
-            numbers[count] = unit * len(reads) + value
+                effects[count, n] = stack.reads[value] * active[n]
+            numbers[count] = unit * len(stack.reads) + value
             count += 1
     return count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _look(
-    features: FloatArray,
-    first_costs: FloatArray,
+@jit
+def look_behind(
+    stack: Stack,
     sets: IntArray,
-    weights: FloatArray,
-    costs: FloatArray,
-    reads: FloatArray,
-    read_costs: FloatArray,
     prices: FloatArray,
     error: float,
     level: float,
@@ -222,17 +208,15 @@ def _look(
     found: IntArray,
 ) -> float:  # pragma: no cover - compiled
     """Look at all networks behind some sets; `found` gets the set and the columns of the best one."""
-    most = len(weights) * len(reads)
-    effects = np.zeros((most + 1, features.shape[1]))
+    most = len(stack.weights) * len(stack.reads)
+    effects = np.zeros((most + 1, stack.features.shape[1]))
     reduced, column_costs, numbers = np.zeros(most + 1), np.zeros(most + 1), np.zeros(most + 1, dtype=np.int64)
     chosen = np.zeros(places, dtype=np.int64)
     for s in range(len(sets)):
-        count = _columns(
-            features, sets[s], weights, costs, reads, read_costs, prices, error, effects, reduced, column_costs, numbers
-        )
+        count = _columns(stack, sets[s], prices, error, effects, reduced, column_costs, numbers)
         own = 0.0
         for k in sets[s]:
-            own += first_costs[k]
+            own += stack.first_costs[k]
         # A place without a unit.
         for n in range(effects.shape[1]):
             effects[count, n] = 0.0
@@ -261,9 +245,7 @@ def _look(
 class _Case:
     """The networks of one constant."""
 
-    features: FloatArray
-    first_costs: FloatArray
-    second: _Second
+    stack: Stack
     pieces: Pieces
     sample_weights: FloatArray
     constant: float
@@ -273,77 +255,52 @@ class _Case:
     @property
     def error(self) -> float:
         """More than the rounding of a reduced cost or of the level."""
-        second = self.second
-        reach = np.abs(second.weights).sum(axis=1).max() * max(1.0, float(self.features.max(initial=0.0)))
-        size = second.costs.max() + second.read_costs.max() + self.first_costs.max(initial=0.0) + abs(self.priced.level)
-        return ROUNDING * float(1 + size + np.abs(second.reads).max() * reach * self.priced.strength)
+        stack = self.stack
+        reach = np.abs(stack.weights).sum(axis=1).max() * max(1.0, float(stack.features.max(initial=0.0)))
+        size = stack.costs.max() + stack.read_costs.max() + stack.first_costs.max(initial=0.0) + abs(self.priced.level)
+        return ROUNDING * float(1 + size + np.abs(stack.reads).max() * reach * self.priced.strength)
 
     def look(self, sets: IntArray, best: float) -> tuple[float, IntArray]:
         """Return the best objective behind some sets, and the place of its set and its columns, -1 for none."""
-        second, found = self.second, np.full(self.places + 1, -1)
+        found = np.full(self.places + 1, -1)
         slopes = np.ascontiguousarray(self.sample_weights * self.pieces.slopes.T)
         levels = np.ascontiguousarray(self.sample_weights * self.pieces.levels.T + slopes * self.constant)
-        best = _look(
-            self.features, self.first_costs, sets, second.weights, second.costs, second.reads, second.read_costs,
-            self.priced.prices, self.error, self.priced.level, slopes, levels, self.places, best, found,
-        )  # fmt: skip
+        priced = self.priced
+        best = look_behind(
+            self.stack, sets, priced.prices, self.error, priced.level, slopes, levels, self.places, best, found
+        )
         return best, found
 
 
-def _bound_sets(cases: list[_Case], sets: IntArray, running: Callable[[], bool]) -> FloatArray:
+def _all_bounds(cases: list[_Case], sets: IntArray, running: Callable[[], bool]) -> FloatArray:
     """Bound the networks behind each set, one row for each case; zero where the time does not allow more."""
-    case, results = cases[0], np.zeros((len(cases), len(sets)))
-    second, part = case.second, np.zeros((len(cases), BOUNDED))
+    results, part = np.zeros((len(cases), len(sets))), np.zeros((len(cases), BOUNDED))
     prices = np.array([c.priced.prices for c in cases])
     errors, levels = np.array([c.error for c in cases]), np.array([c.priced.level for c in cases])
     for start in range(0, len(sets), BOUNDED):
         if not running():
             break
         some = sets[start : start + BOUNDED]
-        _bounds(
-            case.features, case.first_costs, some, second.weights, second.costs, second.reads, second.read_costs,
-            prices, errors, levels, case.places, part,
-        )  # fmt: skip
+        bound_sets(cases[0].stack, some, prices, errors, levels, cases[0].places, part)
         results[:, start : start + BOUNDED] = part[:, : len(some)]
     return results
 
 
-def enumerate_stack(
-    specification: LayeredSpecification,
-    samples: Sample,
-    x: FloatArray,
-    known: float,
-    running: Callable[[], bool],
-    on_progress: Callable[[float, float], None] = lambda objective, bound: None,
-) -> Enumerated:
-    """Find the best network of a specification to which `applies_to_stack` applies.
-
-    Parameters
-    ----------
-    specification : LayeredSpecification
-    samples : Sample
-    x : ndarray, shape (samples, inputs)
-    known : float
-        An objective that is known to be reached; only better networks are looked for.
-    running : callable
-        Tells whether to go on.
-    on_progress : callable
-        Called with the best objective and the bound.
-    """
-    front = lay_out(_front(specification), x)
-    second = _second(specification)
+def enumerate_stack(task: Enumeration) -> Enumerated:
+    """Find the best network of a specification to which `applies_to_stack` applies."""
+    specification, running = task.specification, task.running
+    front = lay_out(_front(specification), task.x)
+    stack = _stack(specification, front)
     layers: Any = _layers(specification.architecture)
     places = layers[1].units
-    # The last first unit is none.
-    features = np.vstack([front.features[:, 0], np.zeros((1, len(x)))])
-    first_costs = np.append(front.costs, 0.0)
-    sets = np.array(list(combinations_with_replacement(range(len(features)), layers[0].units)))
-    pieces = PIECES[specification.objective.loss](specification, samples.targets)
-    pricing = _pricing(features, first_costs, sets, second, pieces, samples.weights, places)
-    priced = [(float(c), pricing.price(float(c), running)) for c in second.constants]
-    cases = [_Case(features, first_costs, second, pieces, samples.weights, c, places, p) for c, p in priced]
-    best, values = known, None
-    bounds = _bound_sets(cases, sets, running)
+    constants = layers[2].weights.values if layers[2].bias else np.zeros(1)
+    sets = np.array(list(combinations_with_replacement(range(len(stack.features)), layers[0].units)))
+    pieces = PIECES[specification.objective.loss](specification, task.samples.targets)
+    pricing = _pricing(stack, sets, constants, pieces, task.samples.weights, places)
+    priced = [(float(c), pricing.price(float(c), running)) for c in constants]
+    cases = [_Case(stack, pieces, task.samples.weights, c, places, p) for c, p in priced]
+    best, values = task.known, None
+    bounds = _all_bounds(cases, sets, running)
     orders = [np.argsort(own, kind="stable") for own in bounds]
     least = [own[order[0]] if len(own) else best for own, order in zip(bounds, orders, strict=True)]
     for start in range(0, len(sets), SLICE):
@@ -357,44 +314,42 @@ def enumerate_stack(
             reached, found = case.look(sets[order], best)
             if found[0] >= 0:
                 best = reached
-                values = _values(specification, front, second, sets[order[found[0]]], found[1:], case.constant)
+                values = _values(front, stack, sets[order[found[0]]], found[1:], case.constant)
             least[k] = bounds[k][orders[k][start + SLICE]] if start + SLICE < len(sets) else best
         bound = min(best, *least)
-        on_progress(best, bound)
+        task.on_progress(best, bound)
         if bound >= best or not running():
             break
     return Enumerated(values, best, bound - ROUNDING * (1 + abs(best)), bound >= best)
 
 
 def _pricing(
-    features: FloatArray,
-    first_costs: FloatArray,
+    stack: Stack,
     sets: IntArray,
-    second: _Second,
+    constants: FloatArray,
     pieces: Pieces,
     sample_weights: FloatArray,
     places: int,
 ) -> Pricing:
     """Return the programme over the second units behind some sets; each place bears its share of the set's costs."""
     some = sets[np.sort(np.random.default_rng(0).permutation(len(sets))[:PRICED])]
-    before = np.einsum("uk,skn->sun", second.weights[:, :-1], features[some]) + second.weights[:, -1:]
-    costs = first_costs[some].sum(axis=1)[:, None] / places + second.costs
-    samples = features.shape[1]
+    before = np.einsum("uk,skn->sun", stack.weights[:, :-1], stack.features[some]) + stack.weights[:, -1:]
+    costs = stack.first_costs[some].sum(axis=1)[:, None] / places + stack.costs
+    samples = stack.features.shape[1]
     units = Units(
-        np.tile(second.weights, (len(some), 1)),
+        np.tile(stack.weights, (len(some), 1)),
         np.maximum(before, 0.0).reshape(-1, 1, samples),
         costs.ravel(),
-        np.append(second.reads, 0.0),
-        np.append(second.read_costs, 0.0),
-        second.constants,
+        np.append(stack.reads, 0.0),
+        np.append(stack.read_costs, 0.0),
+        constants,
     )
     return Pricing(units, places, pieces, sample_weights)
 
 
 def _values(
-    specification: LayeredSpecification,
     front: Units,
-    second: _Second,
+    stack: Stack,
     members: IntArray,
     columns: IntArray,
     constant: float,
@@ -403,8 +358,8 @@ def _values(
     none = np.zeros((1, front.weights.shape[1]))
     first = np.vstack([front.weights, none])[members]
     used = (columns >= 0)[:, None]
-    own = np.where(used, second.weights[columns // len(second.reads)], 0.0)
-    read = np.where(used[:, 0], second.reads[columns % len(second.reads)], 0.0)
+    own = np.where(used, stack.weights[columns // len(stack.reads)], 0.0)
+    read = np.where(used[:, 0], stack.reads[columns % len(stack.reads)], 0.0)
     return {
         0: LayerValues(first[:, :-1], first[:, -1]),
         2: LayerValues(own[:, :-1], own[:, -1]),

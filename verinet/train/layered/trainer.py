@@ -1,7 +1,7 @@
 """Training of stacks of layers: search, enumeration or programmes, goal after goal, and an honest record."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -11,12 +11,13 @@ from verinet.encode import lower_programme
 from verinet.model import Network
 from verinet.numeric import FloatArray
 from verinet.program import Outcome, Progress, SolveOptions, Status
-from verinet.solve import choose
+from verinet.solve import AUTO, choose
 from verinet.train.data import Scaling, TrainingData
 from verinet.train.layered.architecture import Architecture, LayerValues
 from verinet.train.layered.cases import Boxes, neighbourhoods, sign_cases
 from verinet.train.layered.demands import LayeredDemands
-from verinet.train.layered.enumeration import Enumerated, applies, enumerate_units
+from verinet.train.layered.enumeration import Enumeration
+from verinet.train.layered.enumerators import Enumerator, enumerator_for, prepare_enumerator
 from verinet.train.layered.forward import outputs_of
 from verinet.train.layered.losses import CURVED, Sample
 from verinet.train.layered.network import build_layers, prune
@@ -24,7 +25,6 @@ from verinet.train.layered.programme import LayeredProgramme, build_layered, in_
 from verinet.train.layered.scoring import count, exact_goals, goals_of
 from verinet.train.layered.search import Found, priced_specifications, search
 from verinet.train.layered.specification import Goal, LayeredSpecification, Tightening
-from verinet.train.layered.stacks import applies_to_stack, enumerate_stack
 from verinet.train.result import Method, TrainingRecord
 from verinet.train.specification import TrainOptions
 
@@ -153,6 +153,7 @@ class _State:
     best: Found
     given: bool
     demands: LayeredDemands
+    enumerator: Enumerator | None = None
     history: list[Progress] = field(default_factory=list)
     solvers: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -162,16 +163,6 @@ class _State:
     def is_met(self) -> bool:
         """Whether a network was found that meets the demands."""
         return bool(np.isfinite(self.best.goals[0]))
-
-    @property
-    def enumerator(self) -> Callable[..., Enumerated] | None:
-        """What enumerates the networks, which knows nothing of demands; none where a solver is asked for."""
-        if self.options.solver != "auto" or not self.demands.is_empty:
-            return None
-        for accepts, enumerator in ((applies, enumerate_units), (applies_to_stack, enumerate_stack)):
-            if accepts(self.specification, len(self.data.y)):
-                return enumerator
-        return None
 
     @property
     def left(self) -> float:
@@ -267,10 +258,16 @@ def solve_layered(
     """
     options, tightening = options or TrainOptions(), tightening or Tightening()
     demands = demands or LayeredDemands.none(data.x.shape[1])
+    # Enumeration knows nothing of demands, and a solver may be asked for.
+    can_enumerate = options.solver == AUTO and demands.is_empty
+    enumerator = enumerator_for(specification, len(data.y)) if can_enumerate else None
+    prepare_enumerator(enumerator, options)
     started = time.monotonic()
     samples = samples_of(data, specification)
     first = search(specification, samples, data.scaled_x, options.seed, lambda: False, start, demands=demands)
-    state = _State(specification, data, samples, options, tightening, started, first, start is not None, demands)
+    state = _State(
+        specification, data, samples, options, tightening, started, first, start is not None, demands, enumerator
+    )
     if start is not None:
         state.offer(start)
     bounds = _optimise(state)
@@ -390,15 +387,10 @@ def _settle(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float])
     return _by_cases(state, goal, index, limits, (), state.left)
 
 
-def _enumerate(state: _State, enumerator: Callable[..., Enumerated]) -> _Bound:
-    found = enumerator(
-        state.specification,
-        state.samples,
-        state.data.scaled_x,
-        state.best.goals[0],
-        lambda: state.left > 0,
-        state.report,
-    )
+def _enumerate(state: _State, enumerator: Enumerator) -> _Bound:
+    x, best = state.data.scaled_x, state.best.goals[0]
+    task = Enumeration(state.specification, state.samples, x, best, lambda: state.left > 0, state.report)
+    found = enumerator.enumerate(task)
     if found.values is not None:
         state.offer(found.values)
     state.solvers["enumeration of units"] = "their number is small"
@@ -538,9 +530,7 @@ def output_scaling(data: TrainingData, specification: LayeredSpecification) -> S
 
 
 def _nearest(specification: LayeredSpecification, position: int, values: FloatArray) -> FloatArray:
-    layer = specification.architecture.layers[position]
-    nearest = layer.weights.nearest(values)  # type: ignore[union-attr]
-    return np.where(values == 0, 0.0, nearest)
+    return np.where(values == 0, 0.0, specification.architecture.weights_of(position).nearest(values))
 
 
 def _gap(value: float, bound: float) -> float:

@@ -18,9 +18,9 @@ from typing import Any, TypeVar, cast
 __all__ = ["compiling_alone", "forget_old_kernels", "is_compiled", "jit", "kernel_folder"]
 
 SOURCE = Path(__file__).resolve()
-PACKAGE = SOURCE.parents[1]
+PACKAGE = SOURCE.parent
 
-ROOMS = ("bounds", "verify")
+ROOMS = ("bounds", "train/layered", "verify")
 """Where kernels are written."""
 
 PREFIX = "verinet-kernels-"
