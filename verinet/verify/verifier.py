@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 
-from verinet.bounds import InputSet, bound_network
+from verinet.bounds import InputSet, NetworkBounds, bound_network
 from verinet.errors import InputError
 from verinet.model import Affine, Domain, Monotone, Network, Property, Query, Reduction, Region, reduce_property
 from verinet.numeric import FloatArray
 from verinet.solve import Z3Backend, get
+from verinet.verify.atoms import refuted_at_once
 from verinet.verify.cold_start import COMPILED_ENGINES, search_when_compiled
 from verinet.verify.falsify import falsify, sample
 from verinet.verify.finding import Finding, Outlook
@@ -136,6 +137,16 @@ class _Task:
     def regions(self) -> tuple[Region, ...]:
         return self.reduction.query.regions
 
+    @cached_property
+    def bounds(self) -> tuple[NetworkBounds, ...]:
+        """Of each region."""
+        return tuple(bound_network(self.searched, InputSet.of(region.domain)) for region in self.regions)
+
+    @property
+    def unstable(self) -> int:
+        """Open neurons of all regions together."""
+        return sum(bounds.unstable for bounds in self.bounds)
+
     def verdict(self, answer: Answer, engine: str, **details: object) -> Verdict:
         seconds = time.monotonic() - self.started
         return Verdict(answer, engine=engine, seconds=seconds, **details)  # type: ignore[arg-type]
@@ -252,7 +263,7 @@ def _by_boxes(task: _Task, slopes: _Slopes) -> Verdict | None:
         boxes = sum(search.boxes for search in slopes.searches)
         sentence = f"the derivative is right on every linear piece, by rational interval arithmetic on {boxes} box(es)"
         # Of many boxes the whole says little about how hard the question is: no second engine is asked.
-        return _confirmed(task, engine, (sentence,), _unstable(task) if boxes == len(slopes.searches) else None)
+        return _confirmed(task, engine, (sentence,), task.unstable if boxes == len(slopes.searches) else None)
     sentence = "a linear piece with a wrong derivative led to the counterexample"
     return _confronted(task, failed.proposals(slopes.pair), engine, sentence)
 
@@ -269,7 +280,7 @@ def _by_pieces(task: _Task, slopes: _Slopes) -> Verdict | None:
         return None
     if report.proves:
         sentence = f"every linear piece has the right slope, by {report.branches} branches on the phases of ReLUs"
-        return _confirmed(task, engine, (sentence,), _unstable(task))
+        return _confirmed(task, engine, (sentence,), task.unstable)
     points = (p for piece in report.pieces for p in search.joined(slopes.pair, *map(_exact, piece.pair)))
     return _confronted(task, points, engine, "the counterexample lies on a falling linear piece")
 
@@ -288,10 +299,6 @@ def _confronted(task: _Task, points: Iterable[tuple[Fraction, ...]], engine: str
     return None
 
 
-def _unstable(task: _Task) -> int:
-    return sum(bound_network(task.searched, InputSet.of(region.domain)).unstable for region in task.regions)
-
-
 def _search(task: _Task, slopes: _Slopes | None = None) -> Verdict:
     """Ask derivatives, falsify, then prove region by region; an interrupt says what was known by then."""
     try:
@@ -308,6 +315,10 @@ def _searched(task: _Task) -> Verdict:
         return task.verdict(Answer.VACUOUS, "none needed", evidence=("the input domain holds no point",))
     name, why = _chosen(task)
     engine = f"{name} ({why})"
+    if task.options.engine == "auto" and name not in WATCHFUL:
+        refuted = [refuted_at_once(*pair) for pair in zip(task.bounds, task.regions, strict=True)]
+        if all(finding is not None for finding in refuted):
+            return _confirmed(task, engine, _evidence(f for f in refuted if f is not None), task.unstable)
     if task.options.falsify and name not in WATCHFUL:
         point = _falsified(task, FALSIFIER_ROUNDS.get(name, 1))
         if point is not None:
@@ -322,9 +333,13 @@ def _searched(task: _Task) -> Verdict:
             raise Interrupted(_unknown(task, engine, findings))
     if any(f.outlook is Outlook.OPEN for f in findings):
         return _unknown(task, engine, findings)
-    evidence = tuple(dict.fromkeys(sentence for f in findings for sentence in f.evidence))
     counts = [f.unstable for f in findings if f.unstable is not None]
-    return _confirmed(task, engine, evidence, sum(counts) if len(counts) == len(findings) else None)
+    unstable = sum(counts) if len(counts) == len(findings) else None
+    return _confirmed(task, engine, _evidence(findings), unstable)
+
+
+def _evidence(findings: Iterable[Finding]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(sentence for finding in findings for sentence in finding.evidence))
 
 
 def _unknown(task: _Task, engine: str, findings: Sequence[Finding]) -> Verdict:
@@ -353,7 +368,7 @@ def _chosen(task: _Task) -> tuple[str, str]:
     if task.options.engine != "auto":
         return task.options.engine, "as requested"
     if task.is_comparison:
-        unstable = _unstable(task)
+        unstable = task.unstable
         if unstable <= FEW_UNSTABLE:
             return "milp", f"auto: a comparison with {unstable} unstable neurons"
         return _IN_TURN, "auto: a comparison, which may touch its threshold where boxes cannot tell"
@@ -362,7 +377,7 @@ def _chosen(task: _Task) -> tuple[str, str]:
         if any(r.domain.integral for r in task.regions):
             return "milp", f"auto: {moving} inputs move, some in whole steps, which a MILP knows best"
         return "phase", f"auto: {moving} inputs move, so ReLUs are split"
-    unstable = _unstable(task)
+    unstable = task.unstable
     if unstable <= FEW_UNSTABLE:
         return "milp", f"auto: {unstable} unstable neurons"
     return "branch", f"auto: {moving} inputs move and {unstable} neurons are unstable"
