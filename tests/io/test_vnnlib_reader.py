@@ -2,7 +2,9 @@
 
 import gzip
 import itertools
+import re
 import time
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -331,11 +333,28 @@ def test_a_query_needs_a_network_of_the_declared_size() -> None:
             prop.query(wrong)
 
 
-def test_every_published_file_is_read(shared: Path) -> None:
+NUMBER = re.compile(rb"[-+]?0(\.0?)?([eE][-+]?0)?")
+
+
+def telling(files: Iterable[Path]) -> Iterator[Path]:
+    """Yield one of the files that differ in their numbers only, and each that writes a number as none before it."""
+    shapes, forms = set(), set()
+    for file in files:
+        content = file.read_bytes()
+        text = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+        text = re.sub(rb"\d+", b"0", text)
+        shape, own = NUMBER.sub(b"0", text), {found.group() for found in NUMBER.finditer(text)}
+        if shape not in shapes or not own <= forms:
+            shapes.add(shape)
+            forms |= own
+            yield file
+
+
+def test_every_kind_of_published_file_is_read(shared: Path) -> None:
     files = sorted(shared.glob("bench/**/*.vnnlib*"))
     if not files:
         pytest.skip("../shared/bench has no VNN-LIB files")
-    for file in files:
+    for file in telling(files):
         prop = read_vnnlib(file)
         assert prop.regions
         assert all(region.unsafe for region in prop.regions)

@@ -80,7 +80,7 @@ class LinearProgramme(NamedTuple):
 
 
 def least_optimum(blocks: list[LinearProgramme]) -> float:
-    """Return the least of the optima; each block has one, since weights of zero are feasible and cost what they cost."""
+    """Return the least of the optima; each block has one, since weights of zero are feasible."""
     rows = block_diag([block.rows for block in blocks], format="csc")
     sides = np.concatenate([block.sides for block in blocks])
     bounds = [pair for block in blocks for pair in block.bounds]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.strategies import decide_by_enumeration, random_query
+from tests.strategies import judged_query, random_query
 from verinet.errors import PropertyError
 from verinet.model import (
     Affine,
@@ -114,32 +114,32 @@ def assert_right(query: Query, truth: object, finding: Finding) -> bool:
 
 
 @pytest.fixture
-def _brief_falsifier(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the falsifier be brief: small networks need no more, and hundreds of queries take time."""
+def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the falsifier be brief, and the search give up soon where a threshold is touched: hundreds take time."""
+    monkeypatch.setattr(BoxSearch, "most_set_aside", 10)
     for name, value in {"SAMPLES": 256, "POINTS": 16, "STEPS": 8}.items():
         monkeypatch.setattr(f"verinet.verify.falsify.{name}", value, raising=False)
 
 
-@pytest.mark.usefixtures("_brief_falsifier")
+@pytest.mark.usefixtures("_brief")
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("falsify", [False, True])
 @pytest.mark.parametrize(("typed", "cases"), [(False, CASES), (True, TYPED_CASES)])
 def test_the_engine_alone_agrees_with_enumeration(typed: bool, cases: int, falsify: bool, threads: int) -> None:
     still_open = 0
     for seed in range(TYPED_SEEDS * typed, TYPED_SEEDS * typed + cases):
-        query = random_query(seed, typed=typed)
+        query, truth = judged_query(seed, typed)
         finding = searched(query, threads=threads, falsify=falsify)
-        still_open += assert_right(query, decide_by_enumeration(query), finding)
+        still_open += assert_right(query, truth, finding)
     assert still_open <= MOST_OPEN * cases, still_open
 
 
-@pytest.mark.usefixtures("_brief_falsifier")
+@pytest.mark.usefixtures("_brief")
 @pytest.mark.parametrize(("typed", "cases"), [(False, CASES // 2), (True, TYPED_CASES // 2)])
 def test_verdicts_agree_with_enumeration(typed: bool, cases: int) -> None:
     # The whole verifier: the falsifier first, Z3 for what is left open and as a cross-check.
     for seed in range(TYPED_SEEDS * typed, TYPED_SEEDS * typed + cases):
-        query = random_query(seed, typed=typed)
-        truth = decide_by_enumeration(query)
+        query, truth = judged_query(seed, typed)
         options = VerifyOptions(engine="branch", threads=1 + seed % 2, timeout=30)
         verdict = verify_query(query.network, query, options)
         assert verdict.answer is (Answer.VERIFIED if truth is None else Answer.VIOLATED), (seed, verdict)

@@ -5,14 +5,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.soundness.test_traps import duplicated, permuted
-from tests.strategies import Point, decide_by_enumeration, random_query
+from tests.strategies import Point, decide_by_enumeration, judged_query, random_query
 from tests.verify.test_branch import (
     above_the_samples,
     assert_right,
@@ -96,16 +95,9 @@ def _blind(monkeypatch: pytest.MonkeyPatch) -> None:
 # ------------------------------------------------------------------------------------------------ against the oracle
 
 
-@cache
-def known(seed: int, typed: bool) -> tuple[Query, Point | None]:
-    """Return a random query and its truth."""
-    query = random_query(seed, typed=typed)
-    return query, decide_by_enumeration(query)
-
-
 def cases(typed: bool) -> Iterator[tuple[Query, Point | None]]:
     start, count = (TYPED_SEEDS, TYPED_CASES) if typed else (0, CASES)
-    return (known(seed, typed) for seed in range(start, start + count))
+    return (judged_query(seed, typed) for seed in range(start, start + count))
 
 
 @pytest.mark.usefixtures("_brief_falsifier")
