@@ -387,10 +387,10 @@ decimals = st.builds(lambda n, k: Fraction(n, 10**k), st.integers(-(10**6), 10**
 thirds = decimals | st.fractions(-5, 5, max_denominator=9)
 
 
-INPUTS = [Symbol(Side.INPUT, i) for i in range(4)]
-OUTPUT = Symbol(Side.OUTPUT, 0)
+INPUT_SYMBOLS = [Symbol(Side.INPUT, i) for i in range(4)]
+OUTPUT_SYMBOL = Symbol(Side.OUTPUT, 0)
 # The second copy shares the second input, so that it has no symbol of its own.
-COPIES = [Symbol(Side.INPUT, i) for i in range(8) if i != 5]
+COPIED_SYMBOLS = [Symbol(Side.INPUT, i) for i in range(8) if i != 5]
 
 
 def atoms(symbols: list[Symbol]) -> st.SearchStrategy[Atom]:
@@ -404,16 +404,16 @@ def speaks_of_inputs(formula) -> bool:
 
 
 formulas = st.recursive(
-    atoms([*INPUTS, OUTPUT]),
+    atoms([*INPUT_SYMBOLS, OUTPUT_SYMBOL]),
     lambda inner: st.builds(
         lambda kind, parts: kind(tuple(parts)), st.sampled_from([All, Any]), st.lists(inner, min_size=2, max_size=3)
     ),
     max_leaves=5,
 )
 conditions = formulas.filter(speaks_of_inputs)
-wheres = st.lists(atoms(INPUTS), max_size=2).map(tuple)
-copied_atoms = atoms([*COPIES, OUTPUT, Symbol(Side.OUTPUT, 1)])
-copied_wheres = st.lists(atoms(COPIES), max_size=2).map(tuple)
+wheres = st.lists(atoms(INPUT_SYMBOLS), max_size=2).map(tuple)
+copied_atoms = atoms([*COPIED_SYMBOLS, OUTPUT_SYMBOL, Symbol(Side.OUTPUT, 1)])
+copied_wheres = st.lists(atoms(COPIED_SYMBOLS), max_size=2).map(tuple)
 bands = st.none() | st.builds(abs, decimals)
 maybe_formulas = st.none() | formulas
 

@@ -15,6 +15,9 @@ SECOND_ENGINE = 8
 """Of each family's cases, how many the phase engine and the MILP are asked too."""
 
 
+pytestmark = pytest.mark.usefixtures("_branch_kernels", "_phase_kernels")
+
+
 def options(engine: str, threads: int = 1) -> VerifyOptions:
     """Nothing but the engine: no falsifier before it, and no Z3 to correct it."""
     return VerifyOptions(
@@ -25,14 +28,6 @@ def options(engine: str, threads: int = 1) -> VerifyOptions:
         cross_check_neurons=0,
         cross_check_seconds=0.1,
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled() -> None:
-    """Compile the kernels before any clock starts."""
-    query = plant("stacked", 3).query
-    for engine in ("branch", "phase"):
-        verify_query(query.network, query, VerifyOptions(engine=engine, falsify=False, timeout=60))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,25 +1,10 @@
-"""What tests of the engines share: kernels that are loaded, and helpers of an engine that are brief or look away."""
+"""Helpers of an engine that are brief or look away."""
 
 from collections.abc import Sequence
-from fractions import Fraction
 
 import pytest
 
-from tests.verify.asking import above_the_samples, by_branching, by_phases, constant, identity, one, random_dense, y
-from verinet.model import Atom, Domain
 from verinet.verify import phase
-
-
-@pytest.fixture(scope="session")
-def _branch_kernels() -> None:
-    """Load the kernels of the branch engine before any clock starts."""
-    by_branching(one(identity(), Domain.from_box([-1], [1]), (Atom(constant(Fraction(1, 2)) - y()),)), timeout=600)
-
-
-@pytest.fixture(scope="session")
-def _phase_kernels() -> None:
-    """Load the kernels of the phase engine before any clock starts."""
-    by_phases(above_the_samples(random_dense(0, [3, 8, 8, 1]), 0.1), timeout=600)
 
 
 @pytest.fixture
