@@ -66,6 +66,7 @@ def check(query: Query, truth: object, options: VerifyOptions) -> None:
         assert query.violated_at(verdict.witness.point)
 
 
+@pytest.mark.usefixtures("_brief_falsifier")
 @pytest.mark.parametrize("start", range(0, CASES, 25))
 def test_milp_z3_and_enumeration_give_one_verdict(start: int) -> None:
     for seed in range(start, start + 25):
@@ -74,6 +75,7 @@ def test_milp_z3_and_enumeration_give_one_verdict(start: int) -> None:
             check(query, truth, options)
 
 
+@pytest.mark.usefixtures("_brief_falsifier")
 @pytest.mark.parametrize("start", range(0, TYPED_CASES, 25))
 def test_typed_domains_give_one_verdict_too(start: int) -> None:
     for seed in range(10_000 + start, 10_025 + start):
