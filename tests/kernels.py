@@ -1,7 +1,7 @@
 """Kernels are compiled before tests begin, by two processes side by side: on a fresh checkout that takes a minute.
 
-One of them compiles the search over boxes. What that needs of the columns' kernels, the other compiles first, so that
-neither waits: whoever comes later finds them on disk. Where both compile the same, it only takes longer.
+What the search over boxes needs of the phase engine's kernels, the other process compiles first: whoever comes later
+finds them on disk. Where both compile the same, it only takes longer.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -12,31 +12,32 @@ from verinet.verify.cold_start import KERNEL_USERS, are_kernels_ready
 
 __all__ = ["compile_all_kernels"]
 
-LONGEST_USER = "branch"
+BOXES = "branch"
 
 
 def compile_all_kernels() -> None:
     """Compile every kernel that was not compiled before."""
-    missing = [user for user in KERNEL_USERS if not are_kernels_ready(user)]
-    if not missing and all(enumerator.is_ready for enumerator in ENUMERATORS):
+    if all(map(are_kernels_ready, KERNEL_USERS)) and all(enumerator.is_ready for enumerator in ENUMERATORS):
         return
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        parts = [
-            pool.submit(_use, [user for user in missing if user == LONGEST_USER]),
-            pool.submit(_use_rest, [user for user in missing if user != LONGEST_USER]),
-        ]
-        for part in parts:
-            part.result()
+        for half in [pool.submit(_boxes_and_enumerations), pool.submit(_phases_and_cones)]:
+            half.result()
 
 
-def _use(users: list[str]) -> None:
-    """Use kernels without the lock under which one process would wait for the other."""
-    for user in users:
-        KERNEL_USERS[user].use()
-
-
-def _use_rest(users: list[str]) -> None:
-    _use(users)
+def _boxes_and_enumerations() -> None:
+    _use(BOXES)
     for enumerator in ENUMERATORS:
         if not enumerator.is_ready:
             compile_enumerator(enumerator)
+
+
+def _phases_and_cones() -> None:
+    for user in KERNEL_USERS:
+        if user != BOXES:
+            _use(user)
+
+
+def _use(user: str) -> None:
+    """Use kernels that are missing, without the lock under which one process would wait for the other."""
+    if not are_kernels_ready(user):
+        KERNEL_USERS[user].use()
