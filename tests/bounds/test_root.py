@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from tests.bounds.bounded import (
-    Bounded,
-    bounded,
-)
-from tests.bounds.column_cases import (
-    boxed,
-    image_network,
-    wide,
-)
+from tests.bounds.bounded import Bounded, bounded
+from tests.bounds.column_cases import boxed, image_network, wide
 from tests.strategies import Weights, points_in, random_box, random_network
 from verinet.bounds.kernels import Work
 from verinet.bounds.root import copy_work, improve_bounds
@@ -26,14 +19,15 @@ LARGE = {"weights": Weights.FLOATS, "max_neurons": 40, "width": 8, "blocks": 8}
 
 
 def rooted(
-    found: Bounded, steps: int = 6, threads: int = 1, **options: Callable[..., object]
+    found: Bounded,
+    steps: int = 6,
+    threads: int = 1,
+    interrupted: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Work], bool]:
     works = [copy_work(found.tape, found.work) for _ in range(threads)]
-    interrupted = options.get("interrupted", lambda: False)
     with ThreadPoolExecutor(threads) as pool, threadpool_limits(limits=1, user_api="blas"):
-        finished = improve_bounds(
-            found.tape, works, steps, pool, interrupted, options.get("on_progress", lambda _: None)
-        )  # type: ignore[arg-type]
+        finished = improve_bounds(found.tape, works, steps, pool, interrupted, on_progress)
     return works, finished
 
 

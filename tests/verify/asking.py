@@ -5,26 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from verinet.model import (
-    Atom,
-    Domain,
-    LinearExpression,
-    Network,
-    Query,
-    Region,
-    Side,
-    Symbol,
-    dense_network,
-    evaluate,
-)
-from verinet.verify import (
-    Answer,
-    Deadline,
-    Finding,
-    Outlook,
-    VerifyOptions,
-    verify_query,
-)
+from verinet.model import Atom, Domain, LinearExpression, Network, Query, Region, Side, Symbol, dense_network, evaluate
+from verinet.verify import Answer, Deadline, Finding, Outlook, VerifyOptions, verify_query
 from verinet.verify.branch import search_with_branching
 from verinet.verify.phase import search_with_phases
 
@@ -45,7 +27,7 @@ def x(index: int = 0) -> LinearExpression:
     return LinearExpression.from_terms([(Symbol(Side.INPUT, index), Fraction(1))])
 
 
-def constant(value: Fraction | float) -> LinearExpression:
+def constant(value: Fraction | float | str) -> LinearExpression:
     return LinearExpression((), Fraction(value))
 
 

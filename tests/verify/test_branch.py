@@ -34,13 +34,7 @@ from verinet.model import (
     VariableType,
     dense_network,
 )
-from verinet.verify import (
-    Answer,
-    OpenBox,
-    Outlook,
-    VerifyOptions,
-    verify_query,
-)
+from verinet.verify import Answer, OpenBox, Outlook, VerifyOptions, verify_query
 from verinet.verify.box_search import BoxSearch
 
 CASES, TYPED_CASES = 160, 120

@@ -21,15 +21,7 @@ from verinet.model import (
     dense_network,
     evaluate,
 )
-from verinet.verify import (
-    Answer,
-    Finding,
-    Interrupted,
-    Outlook,
-    VerifyOptions,
-    box_search,
-    verify_query,
-)
+from verinet.verify import Answer, Finding, Interrupted, Outlook, VerifyOptions, box_search, verify_query
 from verinet.verify.box_stack import BoxPile
 from verinet.verify.memory import MemoryCeiling, peak_memory
 

@@ -12,13 +12,7 @@ from hypothesis import strategies as st
 
 import verinet.verify.optimise_milp as engine
 from tests.verify.asking import constant, x, y
-from tests.verify.optima import (
-    TIMED,
-    F,
-    at_least,
-    box,
-    unsafe,
-)
+from tests.verify.optima import TIMED, F, at_least, box, unsafe
 from verinet.errors import InputError, PropertyError
 from verinet.model import (
     Atom,

@@ -7,15 +7,8 @@ from hypothesis import strategies as st
 from tests.strategies import queries, random_query
 from tests.verify.asking import x, y
 from tests.verify.optima import TIMED, F, below, better_exists, check_linear, check_nearest, check_violation
-from verinet.model import (
-    Query,
-)
-from verinet.verify import (
-    Metric,
-    OptimiseOptions,
-    OptimumStatus,
-    minimise,
-)
+from verinet.model import Query
+from verinet.verify import Metric, OptimiseOptions, OptimumStatus, minimise
 
 SOLVERS = [OptimiseOptions(timeout=60, solver=name) for name in ("gurobi", "highs")]
 

@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 
 from tests.strategies import decide_by_enumeration
-from tests.verify.asking import (
-    by_phases,
-    constant,
-    one,
-    x,
-    y,
-)
+from tests.verify.asking import by_phases, constant, one, x, y
 from verinet.bounds import InputSet, bound_network
 from verinet.model import (
     Affine,

@@ -7,24 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.verify.asking import (
-    above_the_samples,
-    by_phases,
-    constant,
-    endless,
-    one,
-    random_dense,
-    y,
-)
+from tests.verify.asking import above_the_samples, by_phases, constant, endless, one, random_dense, y
 from verinet.bounds.root import finished
-from verinet.model import (
-    Atom,
-    Domain,
-    Network,
-    Query,
-    dense_network,
-    evaluate,
-)
+from verinet.model import Atom, Domain, Network, Query, dense_network, evaluate
 from verinet.verify import Answer, Deadline, Finding, Interrupted, Outlook, VerifyOptions, verify_query
 from verinet.verify import phase as engine
 from verinet.verify.falsify import MANY_INPUTS, SAMPLED_ENTRIES, Falsifier
