@@ -17,7 +17,11 @@ __all__ = ["anneal"]
 REFRESH = 1 << 12
 """Accepted steps between two computations of everything from scratch, which bounds the rounding."""
 
-NOBODY = -1
+ROUND = 500
+"""Steps between two looks at which errors cost too little."""
+
+LOUDER, SOFTER, FAINTEST = 1.05, 0.97, 0.02
+"""By what an error costs more while there is one, and all cost less while there is none; and the least."""
 
 
 @jit
@@ -56,10 +60,17 @@ def _cost_of(
 
 @jit
 def _shortfall(
-    outputs: FloatArray, targets: IntArray, shares: FloatArray, margin: float, allowed: float, guide: float
+    outputs: FloatArray,
+    targets: IntArray,
+    shares: FloatArray,
+    emphasis: FloatArray,
+    margin: float,
+    allowed: float,
+    guide: float,
+    missed: BoolArray,
 ) -> float:  # pragma: no cover - compiled
-    """Return the weight of errors beyond what is allowed, and the guide's price of how far errors are off."""
-    errors, far = 0.0, 0.0
+    """Return the price of errors, and of how far they are off; zero if their weight is allowed. Mark them."""
+    errors, price = 0.0, 0.0
     least = margin * (1 - 1e-6)
     for i in range(outputs.shape[1]):
         if len(outputs) == 1:
@@ -70,13 +81,11 @@ def _shortfall(
                 if k != targets[i]:
                     rival = max(rival, outputs[k, i])
             reached = outputs[targets[i], i] - rival
-        if reached < least:
+        missed[i] = reached < least
+        if missed[i]:
             errors += shares[i]
-            far += shares[i] * (margin - reached)
-    beyond = errors - allowed
-    if beyond <= 1e-9:
-        return 0.0
-    return beyond + guide * far
+            price += emphasis[i] * (1.0 + guide * (margin - reached))
+    return price if errors > allowed + 1e-9 else 0.0
 
 
 @jit
@@ -129,7 +138,7 @@ def anneal(
     prices: FloatArray,
     margin: float,
     allowed: float,
-    penalty: float,
+    emphasis: FloatArray,
     guide: float,
     temperatures: FloatArray,
     steps: int,
@@ -158,8 +167,10 @@ def anneal(
         Of non-zeros, units, features and size.
     margin, allowed : float
         An error misses the margin; so much weight of errors costs nothing.
-    penalty, guide : float
-        What the weight 1 of errors costs, and that of a sample that is 1 off.
+    emphasis : ndarray, shape (samples,)
+        What each error costs; it is learnt on the way.
+    guide : float
+        By what share an error costs more that is 1 off.
     temperatures : ndarray, shape (2,)
         First and last.
     steps, seed : int
@@ -180,12 +191,23 @@ def anneal(
     before, after = np.zeros((layers, most, samples)), np.zeros((layers, most, samples))
     moved = np.zeros((layers, most), dtype=np.bool_)
     row = np.zeros(weights.shape[2])
+    missed = np.zeros(samples, dtype=np.bool_)
     _forward(x, weights, biases, sizes, before)
     cost = _cost_of(weights, biases, sizes, prices)
-    short = _shortfall(before[layers - 1, : sizes[layers]], targets, shares, margin, allowed, guide)
+    short = _shortfall(before[layers - 1, : sizes[layers]], targets, shares, emphasis, margin, allowed, guide, missed)
     accepted = 0
     cooling = np.log(temperatures[1] / temperatures[0]) / max(steps, 1)
     for step in range(steps):
+        if step % ROUND == 0:
+            _shortfall(before[layers - 1, : sizes[layers]], targets, shares, emphasis, margin, allowed, guide, missed)
+            for i in range(samples):
+                if missed[i] and short > 0:
+                    emphasis[i] *= LOUDER
+                elif short == 0:
+                    emphasis[i] = max(emphasis[i] * SOFTER, FAINTEST)
+            short = _shortfall(
+                before[layers - 1, : sizes[layers]], targets, shares, emphasis, margin, allowed, guide, missed
+            )
         temperature = temperatures[0] * np.exp(cooling * step)
         layer = np.random.randint(layers)
         k = np.random.randint(sizes[layer + 1])
@@ -266,7 +288,7 @@ def anneal(
             weights[layer, k, j], row[j] = row[j], weights[layer, k, j]
         biases[layer, k] = bias
         new_cost = _cost_of(weights, biases, sizes, prices)
-        limit = cost + penalty * short - temperature * np.log(np.random.random())
+        limit = cost + short - temperature * np.log(np.random.random())
         good = new_cost <= limit
         new_short = short
         if good:
@@ -277,8 +299,8 @@ def anneal(
             for u in range(sizes[layers]):
                 if not moved[last, u]:
                     after[last, u] = before[last, u]
-            new_short = _shortfall(after[last, : sizes[layers]], targets, shares, margin, allowed, guide)
-            good = new_cost + penalty * new_short <= limit
+            new_short = _shortfall(after[last, : sizes[layers]], targets, shares, emphasis, margin, allowed, guide, missed)
+            good = new_cost + new_short <= limit
         if not good:
             weights[layer, k, :inputs] = row[:inputs]
             biases[layer, k] = old_bias
