@@ -24,12 +24,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile all kernels before workers begin: one that waits for another's compiler would look like a slow search."""
     if hasattr(session.config, "workerinput") or session.config.option.collectonly:
         return
-    from verinet.train.layered.enumerators import ENUMERATORS, compile_enumerator
+    from verinet.train.layered.compiled import KERNELS
     from verinet.verify.cold_start import KERNEL_USERS, are_kernels_ready, compile_kernels
 
     for user in KERNEL_USERS:
         if not are_kernels_ready(user):
             compile_kernels(user)
-    for enumerator in ENUMERATORS:
-        if not enumerator.is_ready:
-            compile_enumerator(enumerator)
+    for kernels in KERNELS:
+        if not kernels.is_ready:
+            kernels.compile()

@@ -3,8 +3,8 @@
 A step changes one unit: one of its weights, its bias, a weight together with the bias, the input that a weight reads,
 or all of it at once. Only what follows the unit is computed again.
 
-An asleep unit has no weight and no positive bias: it is zero everywhere, and weights that read it count as nothing. They
-are kept nevertheless, so that a unit which wakes up is read at once.
+An asleep unit has no weight and no positive bias: it is zero everywhere, and weights that read it count as nothing.
+They are kept nevertheless, so that a unit which wakes up is read at once.
 """
 
 import numpy as np
@@ -22,6 +22,12 @@ ROUND = 500
 
 LOUDER, SOFTER, FAINTEST = 1.05, 0.97, 0.02
 """By what an error costs more while there is one, and all cost less while there is none; and the least."""
+
+ONE, BOTH, BIAS, CUT, OTHER_VALUE, MOVED, REPLACED, NONE = range(8)
+"""What changes: any weight, that and the bias, the bias; of a weight in use: it goes, gets another value, is that of
+another input, is replaced by another; all of them go."""
+
+KINDS = 8
 
 
 @jit
@@ -127,6 +133,47 @@ def _propagate(
 
 
 @jit
+def _below(rng: np.random.Generator, count: int) -> int:  # pragma: no cover - compiled
+    """Draw a number from 0 to below `count`."""
+    return min(int(rng.random() * count), count - 1)
+
+
+@jit
+def _propose(
+    row: FloatArray, bias: float, options: FloatArray, has_bias: bool, kind: int, rng: np.random.Generator
+) -> float:  # pragma: no cover - compiled
+    """Change the weights of a unit in place in some way; return its bias."""
+    other = options[_below(rng, len(options))] if has_bias else bias
+    if kind == NONE:
+        row[:] = 0.0
+        return 0.0
+    if kind == BIAS:
+        return other
+    if kind in (ONE, BOTH):
+        row[_below(rng, len(row))] = options[_below(rng, len(options))]
+        return other if kind == BOTH else bias
+    used = 0
+    for j in range(len(row)):
+        used += row[j] != 0
+    if used == 0:
+        return bias
+    number, place = _below(rng, used), -1
+    while number >= 0:
+        place += 1
+        number -= row[place] != 0
+    value = row[place]
+    row[place] = 0.0
+    if kind == OTHER_VALUE:
+        row[place] = options[_below(rng, len(options))]
+        return other if _below(rng, 2) == 1 else bias
+    if kind == MOVED:
+        row[_below(rng, len(row))] = value
+    elif kind == REPLACED:
+        row[_below(rng, len(row))] = options[_below(rng, len(options))]
+    return bias
+
+
+@jit
 def anneal(
     x: FloatArray,
     targets: IntArray,
@@ -142,7 +189,7 @@ def anneal(
     guide: float,
     temperatures: FloatArray,
     steps: int,
-    seed: int,
+    rng: np.random.Generator,
     weights: FloatArray,
     biases: FloatArray,
     best_weights: FloatArray,
@@ -173,7 +220,8 @@ def anneal(
         By what share an error costs more that is 1 off.
     temperatures : ndarray, shape (2,)
         First and last.
-    steps, seed : int
+    steps : int
+    rng : numpy.random.Generator
     weights : ndarray, shape (layers, units, inputs)
         Where it begins, and ends.
     biases : ndarray, shape (layers, units)
@@ -185,7 +233,6 @@ def anneal(
     float
         What the best network costs.
     """
-    np.random.seed(seed)
     layers, samples = len(sizes) - 1, x.shape[1]
     most = weights.shape[1]
     before, after = np.zeros((layers, most, samples)), np.zeros((layers, most, samples))
@@ -209,61 +256,20 @@ def anneal(
                 before[layers - 1, : sizes[layers]], targets, shares, emphasis, margin, allowed, guide, missed
             )
         temperature = temperatures[0] * np.exp(cooling * step)
-        layer = np.random.randint(layers)
-        k = np.random.randint(sizes[layer + 1])
+        layer = _below(rng, layers)
+        k = _below(rng, sizes[layer + 1])
         inputs = sizes[layer]
-        options = counts[layer]
-        row[:inputs] = weights[layer, k, :inputs]
         old_bias = biases[layer, k]
-        bias = old_bias
-        awake = _awake(weights[layer], biases[layer], inputs, k)
-        if not awake and layer < layers - 1:
-            # It is read as at random when it wakes up; nothing changes by that now.
-            reader = np.random.randint(sizes[layer + 2])
-            for u in range(sizes[layer + 2]):
-                weights[layer + 1, u, k] = 0.0
-            weights[layer + 1, reader, k] = choices[layer + 1, np.random.randint(counts[layer + 1])]
-            row[np.random.randint(inputs)] = choices[layer, np.random.randint(options)]
-            if has_bias[layer]:
-                bias = choices[layer, np.random.randint(options)]
+        row[:inputs] = weights[layer, k, :inputs]
+        if layer < layers - 1 and not _awake(weights[layer], biases[layer], inputs, k):
+            # By what it is read when it wakes up; now that changes nothing.
+            weights[layer + 1, : sizes[layer + 2], k] = 0.0
+            reader = _below(rng, sizes[layer + 2])
+            weights[layer + 1, reader, k] = choices[layer + 1, _below(rng, counts[layer + 1])]
+            kind = BOTH
         else:
-            kind = np.random.randint(8)
-            if kind < 2:
-                row[np.random.randint(inputs)] = choices[layer, np.random.randint(options)]
-                if kind == 1 and has_bias[layer]:
-                    bias = choices[layer, np.random.randint(options)]
-            elif kind == 2:
-                if has_bias[layer]:
-                    bias = choices[layer, np.random.randint(options)]
-            elif kind == 7 and layer < layers - 1:
-                row[:inputs] = 0.0
-                bias = min(bias, 0.0)
-                if bias < 0.0:
-                    bias = 0.0
-            else:
-                used = 0
-                for j in range(inputs):
-                    used += row[j] != 0
-                if used > 0:
-                    number = np.random.randint(used)
-                    place = 0
-                    for j in range(inputs):
-                        if row[j] != 0:
-                            if number == 0:
-                                place = j
-                                break
-                            number -= 1
-                    value = row[place]
-                    if kind == 3:
-                        row[place] = 0.0
-                    elif kind == 4:
-                        row[place] = choices[layer, np.random.randint(options)]
-                        if has_bias[layer] and np.random.randint(2) == 1:
-                            bias = choices[layer, np.random.randint(options)]
-                    else:
-                        row[place] = 0.0
-                        other = np.random.randint(inputs)
-                        row[other] = value if kind == 5 else choices[layer, np.random.randint(options)]
+            kind = _below(rng, KINDS if layer < layers - 1 else KINDS - 1)
+        bias = _propose(row[:inputs], old_bias, choices[layer, : counts[layer]], has_bias[layer], kind, rng)
         own = after[layer, k]
         own[:] = before[layer, k]
         changed = False
@@ -288,7 +294,7 @@ def anneal(
             weights[layer, k, j], row[j] = row[j], weights[layer, k, j]
         biases[layer, k] = bias
         new_cost = _cost_of(weights, biases, sizes, prices)
-        limit = cost + short - temperature * np.log(np.random.random())
+        limit = cost + short - temperature * np.log(rng.random())
         good = new_cost <= limit
         new_short = short
         if good:
@@ -299,7 +305,9 @@ def anneal(
             for u in range(sizes[layers]):
                 if not moved[last, u]:
                     after[last, u] = before[last, u]
-            new_short = _shortfall(after[last, : sizes[layers]], targets, shares, emphasis, margin, allowed, guide, missed)
+            new_short = _shortfall(
+                after[last, : sizes[layers]], targets, shares, emphasis, margin, allowed, guide, missed
+            )
             good = new_cost + new_short <= limit
         if not good:
             weights[layer, k, :inputs] = row[:inputs]

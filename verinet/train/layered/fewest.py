@@ -136,7 +136,8 @@ class _Search:
     def _values(self, position: int) -> tuple[FloatArray, FloatArray]:
         """Return what weights may be but zero, and what biases may be."""
         layer = self.architecture.layers[position]
-        assert isinstance(layer, DenseLayer) and isinstance(layer.weights, Quantised)
+        assert isinstance(layer, DenseLayer)
+        assert isinstance(layer.weights, Quantised)
         values = layer.weights.values
         return values[values != 0], values if layer.bias else np.zeros(1)
 

@@ -48,7 +48,7 @@ def _is_ruled_out(
     errors: float,
     tightest: IntArray,
 ) -> bool:  # pragma: no cover - compiled
-    """Tell whether pairs that stay too close cost more than is allowed; remember the tightest pair of those that do not.
+    """Tell whether pairs that stay too close cost more than is allowed; remember the tightest of the others.
 
     ``current + weight * column`` is the unit at hand, or nothing where `reach` is zero.
     """
