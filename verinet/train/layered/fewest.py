@@ -21,6 +21,7 @@ from verinet.train.layered.architecture import DenseLayer, FlattenLayer, LayerVa
 from verinet.train.layered.losses import MARGIN_TOLERANCE, Sample
 from verinet.train.layered.refuting import FOUND, OPEN, READ, REFUTED, SIGN, WEIGHT, refute
 from verinet.train.layered.specification import Goal, LayeredSpecification
+from verinet.train.specification import Budget
 
 __all__ = ["Fewest", "can_count_up", "count_up"]
 
@@ -54,7 +55,7 @@ class Fewest:
 
 
 def can_count_up(specification: LayeredSpecification) -> bool:
-    """Tell whether non-zeros are counted after errors, of one hidden layer, with one output."""
+    """Tell whether non-zeros are counted after errors, of one hidden layer, with one output and no budget."""
     architecture = specification.architecture
     kinds = [type(layer) for layer in architecture.layers if not isinstance(layer, FlattenLayer)]
     fits = kinds == [DenseLayer, ReluLayer, DenseLayer] and architecture.outputs == 1
@@ -62,6 +63,7 @@ def can_count_up(specification: LayeredSpecification) -> bool:
     return (
         fits
         and specification.goals[:2] == (Goal.ERRORS, Goal.NONZEROS)
+        and specification.budget == Budget()
         and all(isinstance(w, Quantised) and w.has_zero for w in weights)
     )
 

@@ -50,11 +50,11 @@ PRICED_SHARE = 0.5
 PATIENCE = (0.5, 3.0)
 """Local search ends after so many seconds, and so many times the time that its last improvement took, without one."""
 
-COUNTING_SHARE = 0.4
+COUNTING_SHARE = 0.6
 """Part of the time that is left in which numbers of weights are ruled out one after the other."""
 
-ANNEALING_PATIENCE = (3.0, 3.0)
-"""The same of annealing."""
+LONG_PATIENCE = (10.0, 3.0)
+"""The same of annealing where the optimum could not be proven."""
 
 NEIGHBOURHOOD_SHARE = 0.15
 """Part of the time limit for neighbourhoods."""
@@ -364,7 +364,7 @@ def _search(state: _State) -> None:
         share = min(share, 1.0)
     begin = time.monotonic()
     if state.anneals:
-        _anneal(state, state.options.seed, begin + PRICED_SHARE * share)
+        _anneal(state, state.options.seed, begin + PRICED_SHARE * share, PATIENCE)
     priced = [] if state.anneals else priced_specifications(state.specification)
     for number, specification in enumerate(priced, start=1):
         _search_for(state, specification, None, begin + PRICED_SHARE * share * number / len(priced))
@@ -375,13 +375,13 @@ def _search(state: _State) -> None:
         _search_for(state, replace(state.specification, goals=goals[:size]), start, begin + left * size / len(goals))
 
 
-def _anneal(state: _State, seed: int, until: float) -> None:
+def _anneal(state: _State, seed: int, until: float, patience: tuple[float, float]) -> None:
     """Look for few weights at few errors."""
     begin = improved = time.monotonic()
 
     def running() -> bool:
         now = time.monotonic()
-        return now < min(until, improved + ANNEALING_PATIENCE[0] + ANNEALING_PATIENCE[1] * (improved - begin))
+        return now < min(until, improved + patience[0] + patience[1] * (improved - begin))
 
     def keep(values: Mapping[int, LayerValues]) -> None:
         nonlocal improved
@@ -481,9 +481,12 @@ def _count_up(state: _State, index: int, limits: Mapping[Goal, float]) -> _Bound
 
 
 def _improve(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float]) -> None:
-    """Optimise within neighbourhoods of the best network: a few units free, the others fixed."""
+    """Anneal, or optimise within neighbourhoods of the best network: a few units free, the others fixed."""
     architecture = state.specification.architecture
     until = time.monotonic() + NEIGHBOURHOOD_SHARE * state.options.time_limit
+    if state.anneals and index > 0:
+        _anneal(state, state.options.seed + index, until, LONG_PATIENCE)
+        return
     rng = np.random.default_rng(state.options.seed)
     failures = 0
     while time.monotonic() < until and failures < 6:
