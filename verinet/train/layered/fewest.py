@@ -130,7 +130,8 @@ class _Search:
         self.first, self.last = self.architecture.weighted
         self.hidden = self.architecture.kernel_shape(self.first)[0]
         self.x = np.ascontiguousarray(x.T)
-        self.signs, self.shares, self.errors = samples.targets, samples.weights, errors
+        self.signs, self.shares = np.ascontiguousarray(samples.targets), np.ascontiguousarray(samples.weights)
+        self.errors = errors
         self.weight_values, self.bias_values = self._values(self.first)
         self.read_values, self.constant_values = self._values(self.last)
         self.margin = specification.objective.margin * (1 - 2 * MARGIN_TOLERANCE) - ROUNDING * self._largest()
@@ -211,7 +212,7 @@ class _Search:
         total, current = np.zeros((2, levels + 1, len(self.signs)))
         allowed = np.ones((levels + 1, inputs), dtype=np.bool_)
         lead, linear, sign = np.zeros(levels + 1, np.int64), np.full(levels + 1, -1), np.zeros(units, np.int64)
-        hits = np.zeros(1, dtype=np.int64)
+        limits, hits = np.zeros((levels, 2), dtype=np.int64), np.zeros(1, dtype=np.int64)
         queue = np.arange(len(self.pairs))
         orders = np.argsort(-self.gains, axis=2, kind="stable")
         answer = OPEN
@@ -220,7 +221,7 @@ class _Search:
                 self.x, self.signs, self.shares, self.pairs, queue, self.gains, orders, self._futures(plan),
                 np.array(plan, dtype=np.int64), kinds, owners, rests, self.weight_values, self.bias_values,
                 self.read_values, choices, self.margin, self.errors, SLICE, level, choice, total, current, allowed,
-                sign, lead, linear, hits, weights, biases, reads, constant,
+                sign, lead, linear, limits, hits, weights, biases, reads, constant,
             )  # fmt: skip
         found = self._network(weights, biases, reads, float(constant[0]), constants) if answer == FOUND else None
         return answer, found

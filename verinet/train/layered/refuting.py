@@ -62,14 +62,7 @@ def _is_ruled_out(
         if reach > 0:
             side = 0 if sign > 0 else 1
             part = sign * (current[p] - current[n] + weight * (column[p] - column[n]))
-            left = rest
-            place = 0
-            while left > 0 and place < len(allowed):
-                j = orders[side, pair, place]
-                if allowed[j]:
-                    part += gains[side, pair, j]
-                    left -= 1
-                place += 1
+            part += _gain(gains[side, pair], orders[side, pair], allowed, 0, rest)
             bound += reach * max(part, 0.0)
         if bound < 0:
             if used[p] != stamp and used[n] != stamp:
@@ -85,6 +78,63 @@ def _is_ruled_out(
             least = bound
             tightest[0] = pair
     return False
+
+
+@jit
+def _gain(
+    gains: FloatArray, order: IntArray, allowed: BoolArray, start: int, count: int
+) -> float:  # pragma: no cover - compiled
+    """Return the sum of the largest gains of so many inputs that are left, from a place in their order on."""
+    total, place = 0.0, start
+    while count > 0 and place < len(order):
+        if allowed[order[place]]:
+            total += gains[order[place]]
+            count -= 1
+        place += 1
+    return total
+
+
+@jit
+def _range_of(
+    pairs: IntArray,
+    queue: IntArray,
+    gains: FloatArray,
+    orders: IntArray,
+    future: FloatArray,
+    total: FloatArray,
+    current: FloatArray,
+    column: FloatArray,
+    values: FloatArray,
+    allowed: BoolArray,
+    rest: int,
+    sign: int,
+    reach: float,
+    needed: float,
+    limits: IntArray,
+) -> bool:  # pragma: no cover - compiled
+    """Find which values of a weight no pair rules out, where no error is allowed; tell whether there is any.
+
+    Their numbers are from ``limits[0]`` to ``limits[1]``: a pair asks for large ones or for small ones.
+    """
+    first, last = 0, len(values) - 1
+    for number in range(len(queue)):
+        pair = queue[number]
+        p, n = pairs[pair, 0], pairs[pair, 1]
+        short = needed - (total[p] - total[n]) - future[pair]
+        if short <= 0:
+            continue
+        part = sign * (current[p] - current[n]) + _gain(gains[pair], orders[pair], allowed, 0, rest)
+        step = sign * (column[p] - column[n])
+        while first <= last and reach * (part + step * values[first]) < short and step >= 0:
+            first += 1
+        while first <= last and reach * (part + step * values[last]) < short and step <= 0:
+            last -= 1
+        if first > last:
+            front = number // 2
+            queue[number], queue[front] = queue[front], queue[number]
+            return False
+    limits[0], limits[1] = first, last
+    return True
 
 
 @jit
@@ -149,6 +199,7 @@ def refute(
     sign: IntArray,
     lead: IntArray,
     linear: IntArray,
+    limits: IntArray,
     hits: IntArray,
     weights: FloatArray,
     biases: FloatArray,
@@ -184,7 +235,7 @@ def refute(
         Errors miss the margin; of which weight is allowed.
     steps : int
         The most choices.
-    level_of, choice, total, current, allowed, sign, lead, linear, hits : ndarray
+    level_of, choice, total, current, allowed, sign, lead, linear, limits, hits : ndarray
         The stack.
     weights, biases, reads, constant : ndarray
         The network that is looked at: of each unit its weights, bias, and by how much it is read.
@@ -200,6 +251,7 @@ def refute(
     tightest = np.zeros(1, dtype=np.int64)
     hidden = np.zeros(samples)
     nothing = np.zeros(samples)
+    without_errors = errors < shares.min()
     reaches = np.array([max(read_values.max(), 0.0), max(-read_values.min(), 0.0)])
     level = level_of[0]
     while level >= 0:
@@ -244,10 +296,36 @@ def refute(
             if not allowed[level, j]:
                 choice[level] = (place + 1) * len(weight_values) - 1
                 continue
+            if value == 0:
+                limits[level, 0], limits[level, 1] = 0, len(weight_values) - 1
+                allowed[level + 1] = allowed[level]
+                allowed[level + 1, j] = False
+                if without_errors:
+                    pair = lead[level]
+                    p, n = pairs[pair, 0], pairs[pair, 1]
+                    short = needed - (total[level, p] - total[level, n]) - futures[unit + 1, pair]
+                    part = sign[unit] * (current[level, p] - current[level, n])
+                    part += _gain(gains[side, pair], orders[side, pair], allowed[level], place, rest + 1)
+                    if short > 0 and reaches[side] * part < short:
+                        # Nor do the inputs behind this one suffice for that pair.
+                        level -= 1
+                        continue
+                    if not _range_of(
+                        pairs, queue, gains[side], orders[side], futures[unit + 1], total[level], current[level],
+                        x[j], weight_values, allowed[level + 1], rest, sign[unit], reaches[side], needed,
+                        limits[level],
+                    ):  # fmt: skip
+                        limits[level, 0] = len(weight_values)
+            if value < limits[level, 0]:
+                choice[level] = place * len(weight_values) + limits[level, 0] - 1
+                continue
+            if value > limits[level, 1]:
+                choice[level] = (place + 1) * len(weight_values) - 1
+                continue
             weight = weight_values[value]
             allowed[level + 1] = allowed[level]
             allowed[level + 1, j] = False
-            if _is_ruled_out(
+            if (rest > 0 or not without_errors) and _is_ruled_out(
                 pairs, queue, gains, orders, futures[unit + 1], shares, used, total[level], current[level], x[j],
                 weight, allowed[level + 1], rest, sign[unit], reaches[side], needed, errors, tightest,
             ):  # fmt: skip

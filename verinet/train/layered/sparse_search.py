@@ -96,7 +96,7 @@ class _Stack:
     def __init__(self, specification: LayeredSpecification, samples: Sample, x: FloatArray) -> None:
         self.architecture = specification.architecture
         self.x = np.ascontiguousarray(x.T)
-        self.targets, self.shares = samples.targets.astype(np.int64), samples.weights
+        self.targets, self.shares = samples.targets.astype(np.int64), np.ascontiguousarray(samples.weights)
         shapes = [self.architecture.kernel_shape(p) for p in self.architecture.weighted]
         self.sizes = np.array([shapes[0][1], *(shape[0] for shape in shapes)])
         self.shape = len(shapes), max(s[0] for s in shapes), max(s[1] for s in shapes)
