@@ -134,6 +134,8 @@ class _Search:
         self.errors = errors
         self.weight_values, self.bias_values = self._values(self.first)
         self.read_values, self.constant_values = self._values(self.last)
+        self.without: set[tuple[int, ...]] = set()
+        """Plans of which no network has so few errors, whatever its constant."""
         self.margin = specification.objective.margin * (1 - 2 * MARGIN_TOLERANCE) - ROUNDING * self._largest()
 
     def _values(self, position: int) -> tuple[FloatArray, FloatArray]:
@@ -169,6 +171,11 @@ class _Search:
         lowered = (-difference[:, :, None] * self.weight_values).max(axis=2)
         return np.ascontiguousarray([raised, lowered])
 
+    @cached_property
+    def orders(self) -> IntArray:
+        """The inputs of each pair by falling gains."""
+        return np.argsort(-self.gains, axis=2, kind="stable")
+
     def _futures(self, plan: tuple[int, ...]) -> FloatArray:
         """Return what units from each on can add to the difference of each pair, shape (units + 1, pairs)."""
         ordered = -np.sort(-self.gains, axis=2)
@@ -192,39 +199,54 @@ class _Search:
         self, plan: tuple[int, ...], constants: int, running: Callable[[], bool]
     ) -> tuple[int, Mapping[int, LayerValues] | None]:
         """Rule out a plan, or find a network of it."""
-        inputs, units = len(self.x), len(plan)
-        if plan and plan[-1] > inputs:
+        if plan in self.without or (plan and plan[-1] > len(self.x)):
             return REFUTED, None
+        if not plan:
+            return self._settle_constants(constants)
+        # Whether there is any network at all with some constant is soon known, and nearly always enough.
+        answer, values, hits = self._refute(plan, constants, True, running)
+        if answer == REFUTED and not hits:
+            self.without.add(plan)
+        elif answer == REFUTED:
+            answer, values, _ = self._refute(plan, constants, False, running)
+        return answer, values
+
+    def _settle_constants(self, constants: int) -> tuple[int, Mapping[int, LayerValues] | None]:
+        """Rule out networks that read nothing, or find one."""
+        choices = self._constants(constants)
+        missed = [self.shares[self.signs * c < self.margin].sum() for c in choices]
+        which = int(np.argmin(missed))
+        if missed[which] > self.errors:
+            return REFUTED, None
+        empty = np.zeros((0, len(self.x))), np.zeros(0), np.zeros(0)
+        return FOUND, self._network(*empty, float(choices[which]), constants)
+
+    def _refute(
+        self, plan: tuple[int, ...], constants: int, merged: bool, running: Callable[[], bool]
+    ) -> tuple[int, Mapping[int, LayerValues] | None, int]:
+        """Search all networks of a plan; return the answer, the network, and how many lacked their constant only."""
+        inputs, units = len(self.x), len(plan)
         kinds = np.array([kind for size in plan for kind in (SIGN, *(WEIGHT,) * size, READ)], dtype=np.int64)
         owners = np.array([k for k, size in enumerate(plan) for _ in range(size + 2)], dtype=np.int64)
         rests = np.array([rest for size in plan for rest in (*range(size, -1, -1), 0)], dtype=np.int64)
         levels = len(kinds)
-        choices = self._constants(constants)
         weights, biases, reads = np.zeros((units, inputs)), np.zeros(units), np.zeros(units)
-        if not plan:
-            missed = [self.shares[self.signs * c < self.margin].sum() for c in choices]
-            which = int(np.argmin(missed))
-            if missed[which] > self.errors:
-                return REFUTED, None
-            return FOUND, self._network(weights, biases, reads, float(choices[which]), constants)
-        constant, level = np.zeros(1), np.zeros(1, dtype=np.int64)
-        choice = np.full(levels + 1, -1)
+        constant, hits, level = np.zeros(1), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+        choice, linear = np.full((2, levels + 1), -1)
         total, current = np.zeros((2, levels + 1, len(self.signs)))
         allowed = np.ones((levels + 1, inputs), dtype=np.bool_)
-        lead, linear, sign = np.zeros(levels + 1, np.int64), np.full(levels + 1, -1), np.zeros(units, np.int64)
-        limits, hits = np.zeros((levels, 2), dtype=np.int64), np.zeros(1, dtype=np.int64)
+        lead, sign, limits = np.zeros(levels + 1, np.int64), np.zeros(units, np.int64), np.zeros((levels, 2), np.int64)
         queue = np.arange(len(self.pairs))
-        orders = np.argsort(-self.gains, axis=2, kind="stable")
         answer = OPEN
         while answer == OPEN and running():
             answer = refute(
-                self.x, self.signs, self.shares, self.pairs, queue, self.gains, orders, self._futures(plan),
+                self.x, self.signs, self.shares, self.pairs, queue, self.gains, self.orders, self._futures(plan),
                 np.array(plan, dtype=np.int64), kinds, owners, rests, self.weight_values, self.bias_values,
-                self.read_values, choices, self.margin, self.errors, SLICE, level, choice, total, current, allowed,
-                sign, lead, linear, limits, hits, weights, biases, reads, constant,
+                self.read_values, self._constants(constants), self.margin, self.errors, merged, SLICE, hits, level,
+                choice, total, current, allowed, sign, lead, linear, limits, weights, biases, reads, constant,
             )  # fmt: skip
         found = self._network(weights, biases, reads, float(constant[0]), constants) if answer == FOUND else None
-        return answer, found
+        return answer, found, int(hits[0])
 
     def _network(
         self, weights: FloatArray, biases: FloatArray, reads: FloatArray, constant: float, constants: int

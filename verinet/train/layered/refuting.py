@@ -138,6 +138,52 @@ def _range_of(
 
 
 @jit
+def _is_among(values: FloatArray, value: float) -> bool:  # pragma: no cover - compiled
+    nearest = np.inf
+    for other in values:
+        nearest = min(nearest, abs(other - value))
+    return bool(nearest <= 1e-12 * abs(value))
+
+
+@jit
+def _is_a_copy(
+    weights: FloatArray,
+    bias: float,
+    read: float,
+    current: FloatArray,
+    linear: bool,
+    weight_values: FloatArray,
+    bias_values: FloatArray,
+    read_values: FloatArray,
+) -> bool:  # pragma: no cover - compiled
+    """Tell whether a unit is another one with other weights, which is read otherwise and counts in its place.
+
+    Scaled weights and biases are the same unit, and the one with the largest weights counts. A unit that is linear at
+    all samples is another one up to a constant if it only has the same slopes: there the positive one counts.
+    """
+    for other in read_values:
+        ratio = read / other
+        if ratio == 1.0 or (ratio < 0 and (not linear or read > 0)) or (ratio > 0 and abs(ratio) < 1.0):
+            continue
+        same = True
+        for weight in weights:
+            if weight != 0 and not _is_among(weight_values, weight * ratio):
+                same = False
+                break
+        if same and linear:
+            # The other one must be linear too.
+            least = np.inf
+            for value in current:
+                least = min(least, value * ratio)
+            same = least + bias_values.max() >= 0
+        elif same:
+            same = _is_among(bias_values, bias * ratio)
+        if same:
+            return True
+    return False
+
+
+@jit
 def _fits(
     outputs: FloatArray, signs: FloatArray, shares: FloatArray, constant: float, margin: float, errors: float
 ) -> bool:  # pragma: no cover - compiled
@@ -190,7 +236,9 @@ def refute(
     constants: FloatArray,
     margin: float,
     errors: float,
+    merged: bool,
     steps: int,
+    hits: IntArray,
     level_of: IntArray,
     choice: IntArray,
     total: FloatArray,
@@ -200,7 +248,6 @@ def refute(
     lead: IntArray,
     linear: IntArray,
     limits: IntArray,
-    hits: IntArray,
     weights: FloatArray,
     biases: FloatArray,
     reads: FloatArray,
@@ -233,9 +280,14 @@ def refute(
         What may be chosen; no weight is zero.
     margin, errors : float
         Errors miss the margin; of which weight is allowed.
+    merged : bool
+        Whether of units that are alike up to a constant one stands for all; then nothing is `REFUTED` but where there
+        are no hits.
     steps : int
         The most choices.
-    level_of, choice, total, current, allowed, sign, lead, linear, limits, hits : ndarray
+    hits : ndarray of int, shape (1,)
+        How many networks have few enough errors with some constant, though with none of these.
+    level_of, choice, total, current, allowed, sign, lead, linear, limits : ndarray
         The stack.
     weights, biases, reads, constant : ndarray
         The network that is looked at: of each unit its weights, bias, and by how much it is read.
@@ -341,7 +393,7 @@ def refute(
                 level -= 1
                 continue
             read, bias = read_values[number // count], bias_values[number % count]
-            if number % count == 0:
+            if number == 0:
                 linear[level] = -1
             if read * sign[unit] <= 0:
                 continue
@@ -349,14 +401,16 @@ def refute(
             for i in range(samples):
                 hidden[i] = max(current[level, i] + bias, 0.0)
                 positive |= hidden[i] > 0
-                everywhere &= hidden[i] > 0
-            if not positive:
+                everywhere &= current[level, i] + bias >= 0
+            everywhere &= merged
+            if not positive or (everywhere and linear[level] == number // count):
                 continue
             if everywhere:
-                # With another constant this is what was there with the bias before: that was no hit with any constant.
-                if linear[level] == hits[0]:
-                    continue
-                linear[level] = hits[0]
+                linear[level] = number // count
+            if _is_a_copy(
+                weights[unit], bias, read, current[level], everywhere, weight_values, bias_values, read_values
+            ):
+                continue
             for i in range(samples):
                 total[level + 1, i] = total[level, i] + read * hidden[i]
             biases[unit], reads[unit] = bias, read
