@@ -50,7 +50,7 @@ PRICED_SHARE = 0.5
 PATIENCE = (0.5, 3.0)
 """Local search ends after so many seconds, and so many times the time that its last improvement took, without one."""
 
-COUNTING_SHARE = 0.6
+COUNTING_SHARE = 0.75
 """Part of the time that is left in which numbers of weights are ruled out one after the other."""
 
 LONG_PATIENCE = (10.0, 3.0)
@@ -431,6 +431,9 @@ def _settle(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float])
         return _enumerate(state, state.enumerator)
     if goal is Goal.NONZEROS and state.counts_up:
         counted = _count_up(state, index, limits)
+        if counted.value < state.best.goals[index] and state.anneals:
+            until = time.monotonic() + NEIGHBOURHOOD_SHARE * state.options.time_limit
+            _anneal(state, state.options.seed + 1, until, LONG_PATIENCE)
         if counted.value >= state.best.goals[index]:
             return counted
         claimed = _settle_by_programmes(state, goal, index, limits)
@@ -481,12 +484,9 @@ def _count_up(state: _State, index: int, limits: Mapping[Goal, float]) -> _Bound
 
 
 def _improve(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float]) -> None:
-    """Anneal, or optimise within neighbourhoods of the best network: a few units free, the others fixed."""
+    """Optimise within neighbourhoods of the best network: a few units free, the others fixed."""
     architecture = state.specification.architecture
     until = time.monotonic() + NEIGHBOURHOOD_SHARE * state.options.time_limit
-    if state.anneals and index > 0:
-        _anneal(state, state.options.seed + index, until, LONG_PATIENCE)
-        return
     rng = np.random.default_rng(state.options.seed)
     failures = 0
     while time.monotonic() < until and failures < 6:
