@@ -7,7 +7,7 @@ finds them on disk. Where both compile the same, it only takes longer.
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from verinet.train.layered.enumerators import ENUMERATORS, compile_enumerator
+from verinet.train.layered.compiled import KERNELS
 from verinet.verify.cold_start import KERNEL_USERS, are_kernels_ready
 
 __all__ = ["compile_all_kernels"]
@@ -17,18 +17,18 @@ BOXES = "branch"
 
 def compile_all_kernels() -> None:
     """Compile every kernel that was not compiled before."""
-    if all(map(are_kernels_ready, KERNEL_USERS)) and all(enumerator.is_ready for enumerator in ENUMERATORS):
+    if all(map(are_kernels_ready, KERNEL_USERS)) and all(kernels.is_ready for kernels in KERNELS):
         return
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        for half in [pool.submit(_boxes_and_enumerations), pool.submit(_phases_and_cones)]:
+        for half in [pool.submit(_boxes_and_trainings), pool.submit(_phases_and_cones)]:
             half.result()
 
 
-def _boxes_and_enumerations() -> None:
+def _boxes_and_trainings() -> None:
     _use(BOXES)
-    for enumerator in ENUMERATORS:
-        if not enumerator.is_ready:
-            compile_enumerator(enumerator)
+    for kernels in KERNELS:
+        if not kernels.is_ready:
+            kernels.run()
 
 
 def _phases_and_cones() -> None:

@@ -128,7 +128,8 @@ def test_a_changed_kernel_gets_another_folder(monkeypatch: pytest.MonkeyPatch, t
 
 def test_every_kernel_of_the_engine_counts() -> None:
     kernels = [("bounds", "kernels.py"), ("bounds", "columns.py"), ("verify", "box_kernels.py")]
-    for room, name in (*kernels, ("train/layered", "combining.py"), ("train/layered", "stacks.py")):
+    kernels += [("train/layered", f"{name}.py") for name in ("combining", "stacks", "annealing", "refuting")]
+    for room, name in kernels:
         assert b"\n@jit" in (compiling.PACKAGE / room / name).read_bytes()
 
 

@@ -41,7 +41,7 @@ def inspect_file(path: Path) -> Exit:
 
 def doctor() -> Exit:
     """Print versions, solvers, licences and their limits, and whether the search kernels are compiled."""
-    from verinet.train.layered.enumerators import ENUMERATORS
+    from verinet.train.layered.compiled import KERNELS
     from verinet.verify.cold_start import KERNEL_USERS, are_kernels_ready
 
     result(f"verinet {__version__}, Python {platform.python_version()}, {platform.platform()}")
@@ -67,7 +67,7 @@ def doctor() -> Exit:
         reason = f" ({available.reason})" if available.reason and not cap else ""
         result(f"  solver {backend.name:<7} {backend.version() or '-':<10} {state}{cap}{reason}")
     missing = [engine for engine in KERNEL_USERS if not are_kernels_ready(engine)]
-    missing += ["enumeration"] * (not all(each.is_ready for each in ENUMERATORS))
+    missing += ["training"] * (not all(each.is_ready for each in KERNELS))
     state = f"of {' and '.join(missing)} not compiled yet: verinet doctor --warm" if missing else "compiled"
     result(f"  search kernels {state}")
     return Exit.DONE
@@ -76,7 +76,7 @@ def doctor() -> Exit:
 def warm_up(only: str | None = None) -> Exit:
     """Compile the search kernels ahead, of all engines or of one, and forget those of older versions."""
     from verinet.compiling import forget_old_kernels, kernel_folder
-    from verinet.train.layered.enumerators import ENUMERATORS, compile_enumerator
+    from verinet.train.layered.compiled import KERNELS
     from verinet.verify.cold_start import KERNEL_USERS, are_kernels_ready, compile_kernels
 
     if only is not None and only not in KERNEL_USERS:
@@ -88,9 +88,9 @@ def warm_up(only: str | None = None) -> Exit:
             "compiled kernels need a writable folder, found none in NUMBA_CACHE_DIR, the package or the user's caches; "
             "set NUMBA_CACHE_DIR to one"
         )
-    enumerators = ENUMERATORS if only is None else ()
-    ready = all(map(are_kernels_ready, engines)) and all(each.is_ready for each in enumerators)
-    seconds = sum(map(compile_kernels, engines)) + sum(map(compile_enumerator, enumerators))
+    training = KERNELS if only is None else ()
+    ready = all(map(are_kernels_ready, engines)) and all(each.is_ready for each in training)
+    seconds = sum(map(compile_kernels, engines)) + sum(each.compile() for each in training)
     forgotten = forget_old_kernels()
     done = "were compiled already" if ready else f"compiled in {seconds:.0f} s"
     older = f"; deleted those of {forgotten} older versions" if forgotten else ""

@@ -93,5 +93,7 @@ class Standing:
         left = np.sort(self.done[self.done < 1.0])[::-1]
         first = ", ".join(f"{share:.1%}" for share in left[:SHOWN_CASES]) + (", ..." if len(left) > SHOWN_CASES else "")
         cases = f"{len(left)} of {self.cases} cases open: {first}" if self.cases > 1 and len(left) else ""
-        shares = f"{self.done.mean():.2%} done" + (f" ({cases})" if cases else "")
+        # Without a domain that was looked at there is none open, and nothing done.
+        done = self.done.mean() if looked else 0.0
+        shares = f"{done:.2%} done" + (f" ({cases})" if cases else "")
         return f"{looked} domains, {self.count} open, depth {deepest}, {shares}"

@@ -15,15 +15,18 @@ from verinet.solve import AUTO, choose
 from verinet.train.data import Scaling, TrainingData
 from verinet.train.layered.architecture import Architecture, LayerValues
 from verinet.train.layered.cases import Boxes, neighbourhoods, sign_cases
+from verinet.train.layered.compiled import COUNTING, SPARSE_SEARCH, kernels_of, prepare
 from verinet.train.layered.demands import LayeredDemands
 from verinet.train.layered.enumeration import Enumeration
-from verinet.train.layered.enumerators import Enumerator, enumerator_for, prepare_enumerator
+from verinet.train.layered.enumerators import Enumerator, enumerator_for
+from verinet.train.layered.fewest import can_count_up, count_up
 from verinet.train.layered.forward import outputs_of
 from verinet.train.layered.losses import CURVED, Sample
 from verinet.train.layered.network import build_layers, prune
 from verinet.train.layered.programme import LayeredProgramme, build_layered, in_order, samples_of
 from verinet.train.layered.scoring import count, exact_goals, goals_of
 from verinet.train.layered.search import Found, priced_specifications, search
+from verinet.train.layered.sparse_search import can_anneal, search_sparse
 from verinet.train.layered.specification import Goal, LayeredSpecification, Tightening
 from verinet.train.result import Method, TrainingRecord
 from verinet.train.specification import TrainOptions
@@ -46,6 +49,12 @@ PRICED_SHARE = 0.5
 
 PATIENCE = (0.5, 3.0)
 """Local search ends after so many seconds, and so many times the time that its last improvement took, without one."""
+
+COUNTING_SHARE = 0.75
+"""Part of the time that is left in which numbers of weights are ruled out one after the other."""
+
+LONG_PATIENCE = (10.0, 3.0)
+"""The same of annealing where the optimum could not be proven."""
 
 NEIGHBOURHOOD_SHARE = 0.15
 """Part of the time limit for neighbourhoods."""
@@ -165,6 +174,16 @@ class _State:
         return bool(np.isfinite(self.best.goals[0]))
 
     @property
+    def anneals(self) -> bool:
+        """Whether few weights are looked for by annealing."""
+        return self.tightening.warm_start and self.demands.is_empty and can_anneal(self.specification)
+
+    @property
+    def counts_up(self) -> bool:
+        """Whether weights are counted up instead of being left to a programme."""
+        return self.options.solver == AUTO and self.demands.is_empty and can_count_up(self.specification)
+
+    @property
     def left(self) -> float:
         return self.started + self.options.time_limit - time.monotonic()
 
@@ -261,13 +280,13 @@ def solve_layered(
     # Enumeration knows nothing of demands, and a solver may be asked for.
     can_enumerate = options.solver == AUTO and demands.is_empty
     enumerator = enumerator_for(specification, len(data.y)) if can_enumerate else None
-    prepare_enumerator(enumerator, options)
-    started = time.monotonic()
     samples = samples_of(data, specification)
     first = search(specification, samples, data.scaled_x, options.seed, lambda: False, start, demands=demands)
     state = _State(
-        specification, data, samples, options, tightening, started, first, start is not None, demands, enumerator
-    )
+        specification, data, samples, options, tightening, time.monotonic(), first, start is not None, demands,
+        enumerator,
+    )  # fmt: skip
+    _compile(state)
     if start is not None:
         state.offer(start)
     bounds = _optimise(state)
@@ -278,6 +297,15 @@ def solve_layered(
     if result is None and bounds[0].value < np.inf:
         reason = reason or "no network that meets the demands was found"
     return LayeredSolution(result, tuple(bound.value for bound in bounds), reason)
+
+
+def _compile(state: _State) -> None:
+    """Compile what will be needed, before the clock runs."""
+    needed = [kernels_of(state.enumerator)] if state.enumerator is not None else []
+    needed += [SPARSE_SEARCH] if state.anneals else []
+    needed += [COUNTING] if state.counts_up else []
+    prepare(needed, state.options)
+    state.started = time.monotonic()
 
 
 def solve_within(
@@ -335,14 +363,35 @@ def _search(state: _State) -> None:
     if state.enumerator is not None:
         share = min(share, 1.0)
     begin = time.monotonic()
-    priced = priced_specifications(state.specification)
+    if state.anneals:
+        _anneal(state, state.options.seed, begin + PRICED_SHARE * share, PATIENCE)
+    priced = [] if state.anneals else priced_specifications(state.specification)
     for number, specification in enumerate(priced, start=1):
         _search_for(state, specification, None, begin + PRICED_SHARE * share * number / len(priced))
     left = begin + share - time.monotonic()
     begin = time.monotonic()
     for size in range(1, len(goals) + 1):
-        start = state.best.values if size > 1 or state.given or priced else None
+        start = state.best.values if size > 1 or state.given or priced or state.anneals else None
         _search_for(state, replace(state.specification, goals=goals[:size]), start, begin + left * size / len(goals))
+
+
+def _anneal(state: _State, seed: int, until: float, patience: tuple[float, float]) -> None:
+    """Look for few weights at few errors."""
+    begin = improved = time.monotonic()
+
+    def running() -> bool:
+        now = time.monotonic()
+        return now < min(until, improved + patience[0] + patience[1] * (improved - begin))
+
+    def keep(values: Mapping[int, LayerValues]) -> None:
+        nonlocal improved
+        if state.offer(values):
+            improved = time.monotonic()
+            state.report(state.best.goals[0], LEAST[state.specification.goals[0]])
+
+    search_sparse(
+        state.specification, state.samples, state.data.scaled_x, seed, running, lambda: state.best.goals[0], keep
+    )
 
 
 def _search_for(
@@ -380,6 +429,20 @@ def _settle(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float])
         return _Bound(LEAST[goal], "no network is below")
     if state.enumerator is not None:
         return _enumerate(state, state.enumerator)
+    if goal is Goal.NONZEROS and state.counts_up:
+        counted = _count_up(state, index, limits)
+        if counted.value < state.best.goals[index] and state.anneals:
+            until = time.monotonic() + NEIGHBOURHOOD_SHARE * state.options.time_limit
+            _anneal(state, state.options.seed + 1, until, LONG_PATIENCE)
+        if counted.value >= state.best.goals[index]:
+            return counted
+        claimed = _settle_by_programmes(state, goal, index, limits)
+        return counted if counted.value >= claimed.value else claimed
+    return _settle_by_programmes(state, goal, index, limits)
+
+
+def _settle_by_programmes(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float]) -> _Bound:
+    """Improve a goal and bound it by what a solver claims."""
     if state.tightening.warm_start and state.is_met:
         _improve(state, goal, index, limits)
     if state.specification.objective.loss in CURVED and goal is Goal.OBJECTIVE:
@@ -399,6 +462,25 @@ def _enumerate(state: _State, enumerator: Enumerator) -> _Bound:
     return _Bound(
         bound, "enumeration with rounding-safe bounds", "" if found.complete else "the time limit was reached"
     )
+
+
+def _count_up(state: _State, index: int, limits: Mapping[Goal, float]) -> _Bound:
+    """Rule out one number of weights after the other, and keep the network that is found."""
+    until = time.monotonic() + COUNTING_SHARE * state.left
+    known = state.best.goals[index]
+    found = count_up(
+        state.specification,
+        state.samples,
+        state.data.scaled_x,
+        limits[Goal.ERRORS],
+        int(known),
+        lambda: time.monotonic() < until,
+        lambda bound: state.report(known, bound),
+    )
+    if found.values is not None:
+        state.offer(found.values)
+    state.solvers["counting up"] = "one hidden layer"
+    return _Bound(float(found.bound), "all networks of fewer weights were ruled out", "the gap is open")
 
 
 def _improve(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float]) -> None:
