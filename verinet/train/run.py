@@ -19,8 +19,8 @@ FEW_BINARIES = 100
 PRICED = (Loss.HINGE, Loss.L1)
 """Losses whose any-width optimum bounds that of so many units."""
 
-MOST_PRICED = 6
-"""Features up to which units are priced in a moment."""
+FEW_PRICED, MOST_PRICED = 6, 8
+"""Features up to which units are priced in a moment, and up to which pricing is worth half of the time."""
 
 
 @dataclass(eq=False)
@@ -108,6 +108,11 @@ class TrainingRun:
 
     @property
     def is_priced(self) -> bool:
-        """Whether networks of any width bound the objective, and are trained in a moment."""
+        """Whether networks of any width bound the objective, and can be trained."""
         objective = self.specification.objective
         return objective.l1 > 0 and objective.loss in PRICED and len(self.data.names) <= MOST_PRICED
+
+    @property
+    def is_priced_at_once(self) -> bool:
+        """Whether networks of any width are trained in a moment."""
+        return self.is_priced and len(self.data.names) <= FEW_PRICED
