@@ -19,7 +19,7 @@ FEW_BINARIES = 100
 PRICED = (Loss.HINGE, Loss.L1)
 """Losses whose any-width optimum bounds that of so many units."""
 
-FEW_PRICED, MOST_PRICED = 6, 8
+FEW_PRICED, MOST_PRICED = 6, 10
 """Features up to which units are priced in a moment, and up to which pricing them closes more of a large programme's
 gap than solvers do in that time."""
 
