@@ -46,7 +46,7 @@ def cold(monkeypatch: pytest.MonkeyPatch, looks: float) -> Compiler:
 @pytest.fixture
 def _unsure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let plain bounds decide nothing."""
-    monkeypatch.setattr(cold_start, "_decided_at_once", lambda region, bounds: None)
+    monkeypatch.setattr(cold_start, "refuted_at_once", lambda bounds, region: None)
 
 
 @pytest.mark.usefixtures("_unsure")

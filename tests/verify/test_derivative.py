@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,15 +15,17 @@ from verinet.model import (
     LinearExpression,
     Monotone,
     Op,
+    Query,
     Region,
     Relu,
     Side,
     Symbol,
     dense_network,
     evaluate_exact,
+    product_network,
 )
 from verinet.model.ops import Input
-from verinet.verify import Answer, VerifyOptions, derivative, verify_monotone_copies, verify_property
+from verinet.verify import Answer, Copies, VerifyOptions, derivative, verify_property, verify_query
 from verinet.verify.gradient import PULLBACKS
 
 
@@ -98,12 +101,42 @@ def test_a_query_about_copies_needs_every_sign() -> None:
     network = dense_network([np.array([[2.0, -1.0]])], [np.zeros(1)])
 
     def is_verified(region: Region, moved: int = 1) -> bool:
-        verdict = verify_monotone_copies(network, (0, 1), (2, 3) if moved == 2 else (2, 1), (region,))
-        return verdict is not None and verdict.answer is Answer.VERIFIED
+        own = Copies(network, (0, 1), (2, 3) if moved == 2 else (2, 1))
+        whole = product_network(network, (own.first, own.second))
+        options = VerifyOptions(cross_check_neurons=-1)
+        verdict = verify_query(whole, Query(whole, (region,)), options, copies=own)
+        return verdict.answer is Answer.VERIFIED
 
     assert is_verified(copies(falls=1))
     assert not is_verified(copies(falls=0))
     assert not is_verified(copies(falls=1, strict=False))
     assert not is_verified(copies(falls=1, ordered=False))
     assert not is_verified(copies(falls=1, moved=2), moved=2)
-    assert verify_monotone_copies(network, (0, 1), (2, 1), ()) is None
+
+
+@pytest.mark.parametrize("is_second_high", [True, False])
+@pytest.mark.parametrize("less", range(4))
+def test_copies_ask_for_the_direction_that_excludes_what_is_demanded(less, is_second_high) -> None:
+    network = dense_network([np.eye(2)], [np.zeros(2)])
+    own, more = Copies(network, (0, 1), (2, 1)), (less + 2) % 4
+
+    def at_most(side: Side, i: int, j: int, factor: int = 3, slack: int = 0) -> LinearExpression:
+        terms = [(Symbol(side, i), Fraction(factor)), (Symbol(side, j), Fraction(-factor))]
+        return LinearExpression.from_terms(terms, Fraction(slack))
+
+    rise = at_most(Side.INPUT, 0, 2) if is_second_high else at_most(Side.INPUT, 2, 0, slack=1)
+    shared = Atom(LinearExpression.from_terms([(Symbol(Side.INPUT, 1), Fraction(1))], Fraction(-1, 2)))
+    domain = Domain((Fraction(0),) * 3, (Fraction(1), Fraction(1), Fraction(2)), conditions=(Atom(rise), shared))
+    strict = Atom(at_most(Side.OUTPUT, less, more), strict=True)
+    ((found, prop),) = own.questions((Region(domain, ((strict,),)),))
+    is_fall = (less >= 2) is is_second_high
+    assert (prop.inputs, prop.output, prop.increasing) == ((0,), less % 2, is_fall)
+    assert (found.lower, found.upper, found.conditions) == ((0, 0), (2, 1), (shared,))
+    # Two outputs of one copy, an atom that equal inputs meet, and a case without such an atom say nothing.
+    other = Atom(at_most(Side.OUTPUT, less, less ^ 1), strict=True)
+    touching = Atom(at_most(Side.OUTPUT, less, more))
+    for unsafe in (((other,),), ((touching,),), ((strict,), (other,))):
+        assert own.questions((Region(domain, unsafe),)) == ()
+    assert own.questions((Region(domain, ((Atom(at_most(Side.OUTPUT, less, more, slack=1)), other),)),)) == (
+        (found, prop),
+    )

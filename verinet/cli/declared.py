@@ -12,11 +12,11 @@ from verinet.io import BoundQuery, NamedPath, VnnlibQuery, bind, format_declared
 from verinet.numeric import FloatArray
 from verinet.verify import (
     Answer,
+    Copies,
     FloatQuestion,
     Verdict,
     VerifyOptions,
     verify_float_query,
-    verify_monotone_copies,
     verify_query,
 )
 
@@ -51,10 +51,7 @@ class DeclaredQuestion:
         options = replace(options, replay=self._replay if has_runtime else None)
         query = bound.query
         if bound.declared.is_real:
-            cheap = self._by_derivatives() if options.engine == "auto" else None
-            if cheap is not None:
-                return cheap
-            return verify_query(query.network, query, options, is_comparison=bound.is_comparison)
+            return verify_query(query.network, query, options, is_comparison=bound.is_comparison, copies=self._copies())
         (element_type,) = bound.declared.element_types
         question = FloatQuestion(
             query,
@@ -65,13 +62,13 @@ class DeclaredQuestion:
         )
         return verify_float_query(question, options)
 
-    def _by_derivatives(self) -> Verdict | None:
-        """Try the cheap test for a comparison of two copies of one network that only shows its inputs and outputs."""
+    def _copies(self) -> Copies | None:
+        """Return the copies where one network that only shows its inputs and outputs is compared with itself."""
         bound = self.bound
         if len(bound.files) != 2 or bound.files[0] is not bound.files[1] or bound.files[0].hidden:
             return None
-        first, second = ([bound.identification.columns[i] for i in own] for own in bound.columns)
-        return verify_monotone_copies(bound.files[0].network, first, second, bound.query.regions)
+        first, second = (tuple(bound.identification.columns[i] for i in own) for own in bound.columns)
+        return Copies(bound.files[0].network, first, second)
 
     def assignment(self, verdict: Verdict) -> str:
         """Write the counterexample as the standard's command line does; nothing if there is none."""

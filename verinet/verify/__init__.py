@@ -17,7 +17,7 @@ from verinet.verify.extremes import (
 )
 from verinet.verify.finding import Finding, OpenBox, OpenPhases, Outlook
 from verinet.verify.float_types import FloatQuestion, verify_float_query
-from verinet.verify.monotone_copies import verify_monotone_copies
+from verinet.verify.monotone_copies import Copies
 from verinet.verify.monotone_pieces import FallingPiece, SlopeReport, falling_pieces
 from verinet.verify.objectives import Case, Change, Distance, Metric, Objective
 from verinet.verify.optimise import Optimiser, maximise, minimise
@@ -35,6 +35,7 @@ __all__ = [
     "ConeOptions",
     "ConeResult",
     "ConeSearch",
+    "Copies",
     "Deadline",
     "Distance",
     "FallingPiece",
@@ -73,7 +74,6 @@ __all__ = [
     "output_range",
     "robust_radius",
     "verify_float_query",
-    "verify_monotone_copies",
     "verify_property",
     "verify_query",
 ]

@@ -8,10 +8,19 @@ from fractions import Fraction
 import numpy as np
 
 from verinet.bounds import NetworkBounds
-from verinet.model import Atom, Conjunction, LinearExpression, Network, Side, Symbol
+from verinet.model import Atom, Conjunction, LinearExpression, Network, Region, Side, Symbol
 from verinet.numeric import FloatArray, float_down
+from verinet.verify.finding import Finding, Outlook
 
-__all__ = ["BEYOND_FLOATS", "FloatAtoms", "are_floats_enough", "atom_bounds", "float_atoms", "refuted_by"]
+__all__ = [
+    "BEYOND_FLOATS",
+    "FloatAtoms",
+    "are_floats_enough",
+    "atom_bounds",
+    "float_atoms",
+    "refuted_at_once",
+    "refuted_by",
+]
 
 BEYOND_FLOATS = "bounds of an output are too large for floats, and a coefficient of it is a decimal that floats round"
 """Why float rows say nothing about an atom."""
@@ -135,3 +144,18 @@ def atom_bounds(bounds: NetworkBounds, atoms: Sequence[Atom]) -> FloatArray:
 def refuted_by(conjunction: Conjunction, lower: FloatArray) -> bool:
     """Return whether lower bounds of its atoms exclude a conjunction: one atom is positive, or zero and strict."""
     return any(low > 0 or (low >= 0 and atom.strict) for atom, low in zip(conjunction, lower, strict=True))
+
+
+def refuted_at_once(bounds: NetworkBounds, region: Region) -> Finding | None:
+    """Return a refutation if bounds alone exclude every conjunction of a region.
+
+    Parameters
+    ----------
+    bounds : NetworkBounds
+        Of the region.
+    region : Region
+    """
+    if not all(case and refuted_by(case, atom_bounds(bounds, case)) for case in region.unsafe):
+        return None
+    evidence = (f"rounding-safe bounds refuted {len(region.unsafe)} case(s) at once",)
+    return Finding(Outlook.REFUTED, evidence=evidence, unstable=bounds.unstable)

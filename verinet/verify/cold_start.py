@@ -32,7 +32,7 @@ from verinet.model import (
     Symbol,
     dense_network,
 )
-from verinet.verify.atoms import atom_bounds, refuted_by
+from verinet.verify.atoms import refuted_at_once
 from verinet.verify.cone_search import ConeOptions, ConeResult, ConeSearch
 from verinet.verify.falsify import falsify
 from verinet.verify.finding import Finding, Outlook
@@ -211,20 +211,12 @@ def search_when_compiled(
     finding = None
     if is_light(network):
         bounds = bound_network(network, InputSet.of(region.domain))
-        finding = _decided_at_once(region, bounds)
+        finding = refuted_at_once(bounds, region)
         if finding is None and is_cold and chosen.samples_itself:
             finding = _sampled(network, region, options, deadline)
     if finding is None and is_cold:
         finding = _meanwhile(engine, network, region, options, deadline)
     return finding or chosen.search(network, region, options, deadline, bounds)
-
-
-def _decided_at_once(region: Region, bounds: NetworkBounds) -> Finding | None:
-    """Return a refutation if bounds alone exclude every conjunction."""
-    if not all(case and refuted_by(case, atom_bounds(bounds, case)) for case in region.unsafe):
-        return None
-    evidence = (f"rounding-safe bounds refuted {len(region.unsafe)} case(s) at once",)
-    return Finding(Outlook.REFUTED, evidence=evidence, unstable=bounds.unstable)
 
 
 def _sampled(network: Network, region: Region, options: VerifyOptions, deadline: Deadline) -> Finding | None:

@@ -212,13 +212,13 @@ class SlopeSearch:
         self, reduction: Reduction, pair: tuple[Sequence[Fraction], Sequence[Fraction]]
     ) -> tuple[Fraction, ...]:
         """Write two inputs, and the distances between them, as the reduction has them."""
-        (region,) = reduction.query.regions
-        point = [Fraction(0)] * region.domain.size
+        size = reduction.query.network.size_in
+        point = [Fraction(0)] * size
         for copy, values in zip(reduction.copies, pair, strict=True):
             for place, value in zip(copy, values, strict=True):
                 point[place] = value
         changes = [abs(pair[0][i] - pair[1][i]) for i in self.prop.inputs]
-        extra = region.domain.size - 1 - max(max(copy) for copy in reduction.copies)
+        extra = size - 1 - max(max(copy) for copy in reduction.copies)
         if extra:
             point[-extra:] = changes if extra == len(changes) > 1 else [max(changes)]
         return tuple(point)

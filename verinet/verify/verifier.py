@@ -5,17 +5,19 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 
-from verinet.bounds import InputSet, bound_network
+from verinet.bounds import InputSet, NetworkBounds, bound_network
 from verinet.errors import InputError
 from verinet.model import Affine, Domain, Monotone, Network, Property, Query, Reduction, Region, reduce_property
 from verinet.numeric import FloatArray
 from verinet.solve import Z3Backend, get
+from verinet.verify.atoms import refuted_at_once
 from verinet.verify.cold_start import COMPILED_ENGINES, search_when_compiled
 from verinet.verify.falsify import falsify, sample
 from verinet.verify.finding import Finding, Outlook
 from verinet.verify.milp import search_with_milp
+from verinet.verify.monotone_copies import Copies
 from verinet.verify.monotone_pieces import falling_pieces
 from verinet.verify.options import Deadline, VerifyOptions
 from verinet.verify.slopes import Sloped, SlopeSearch
@@ -135,6 +137,16 @@ class _Task:
     def regions(self) -> tuple[Region, ...]:
         return self.reduction.query.regions
 
+    @cached_property
+    def bounds(self) -> tuple[NetworkBounds, ...]:
+        """Of each region."""
+        return tuple(bound_network(self.searched, InputSet.of(region.domain)) for region in self.regions)
+
+    @property
+    def unstable(self) -> int:
+        """Open neurons of all regions together."""
+        return sum(bounds.unstable for bounds in self.bounds)
+
     def verdict(self, answer: Answer, engine: str, **details: object) -> Verdict:
         seconds = time.monotonic() - self.started
         return Verdict(answer, engine=engine, seconds=seconds, **details)  # type: ignore[arg-type]
@@ -173,14 +185,17 @@ def verify_property(
         If the property does not fit the network.
     """
     task = _Task.start(network, reduce_property(network, domain, prop, references), options or VerifyOptions())
-    slopes = None
-    if isinstance(prop, Sloped) and task.options.engine == "auto" and task.regions:
-        slopes = SlopeSearch(network, domain, prop)
-    return _search(task, slopes)
+    searches = (SlopeSearch(network, domain, prop),) if isinstance(prop, Sloped) else ()
+    return _search(task, _Slopes(searches, task.reduction))
 
 
 def verify_query(
-    network: Network, query: Query, options: VerifyOptions | None = None, *, is_comparison: bool = False
+    network: Network,
+    query: Query,
+    options: VerifyOptions | None = None,
+    *,
+    is_comparison: bool = False,
+    copies: Copies | None = None,
 ) -> Verdict:
     """Decide whether a query has a counterexample.
 
@@ -192,6 +207,8 @@ def verify_query(
     options : VerifyOptions or None
     is_comparison : bool
         Whether the network holds several that the query compares; it then suits other engines.
+    copies : Copies or None
+        Where it holds two copies of one network: what asks whether that is monotone is first put to its derivatives.
 
     Returns
     -------
@@ -205,42 +222,66 @@ def verify_query(
     answer nearer to the threshold than the solver's tolerance leaves the region open, and the verdict UNKNOWN.
     """
     identity = Reduction(query, (tuple(range(network.size_in)),))
-    return _search(_Task.start(network, identity, options or VerifyOptions(), is_comparison))
+    task = _Task.start(network, identity, options or VerifyOptions(), is_comparison or copies is not None)
+    if copies is None:
+        return _search(task)
+    questions = copies.questions(task.regions)
+    searches = tuple(SlopeSearch(copies.network, domain, prop) for domain, prop in questions)
+    return _search(task, _Slopes(searches, Reduction(query, (copies.first, copies.second))))
 
 
-def _by_slopes(task: _Task, search: SlopeSearch) -> Verdict | None:
+@dataclass(frozen=True, eq=False)
+class _Slopes:
+    """Questions about derivatives that together decide a comparison of two inputs.
+
+    Parameters
+    ----------
+    searches : tuple of SlopeSearch
+        Empty where derivatives decide nothing.
+    pair : Reduction
+        How the query holds the compared inputs.
+    """
+
+    searches: tuple[SlopeSearch, ...]
+    pair: Reduction
+
+
+def _by_slopes(task: _Task, slopes: _Slopes) -> Verdict | None:
     """Decide by derivatives, box by box and then piece by piece, what they can; None for the rest."""
-    return _by_boxes(task, search) or _by_pieces(task, search)
+    if task.options.engine != "auto" or not task.regions or not slopes.searches:
+        return None
+    return _by_boxes(task, slopes) or _by_pieces(task, slopes)
 
 
-def _by_boxes(task: _Task, search: SlopeSearch) -> Verdict | None:
+def _by_boxes(task: _Task, slopes: _Slopes) -> Verdict | None:
     """Decide by derivatives what they can decide: hold everywhere, or propose a counterexample."""
     engine = "derivative (auto: the cheap sufficient test first)"
     task.options.on_progress("bounding derivatives")
-    holds = search.holds(task.deadline.within(min(SLOPES_SHARE * task.options.timeout, SLOPES_SECONDS)))
-    if holds:
-        sentence = (
-            f"the derivative is right on every linear piece, by rational interval arithmetic on {search.boxes} box(es)"
-        )
+    within = task.deadline.within(min(SLOPES_SHARE * task.options.timeout, SLOPES_SECONDS))
+    failed = next((search for search in slopes.searches if not search.holds(within)), None)
+    if failed is None:
+        boxes = sum(search.boxes for search in slopes.searches)
+        sentence = f"the derivative is right on every linear piece, by rational interval arithmetic on {boxes} box(es)"
         # Of many boxes the whole says little about how hard the question is: no second engine is asked.
-        return _confirmed(task, engine, (sentence,), _unstable(task) if search.boxes == 1 else None)
+        return _confirmed(task, engine, (sentence,), task.unstable if boxes == len(slopes.searches) else None)
     sentence = "a linear piece with a wrong derivative led to the counterexample"
-    return _confronted(task, search.proposals(task.reduction), engine, sentence)
+    return _confronted(task, failed.proposals(slopes.pair), engine, sentence)
 
 
-def _by_pieces(task: _Task, search: SlopeSearch) -> Verdict | None:
+def _by_pieces(task: _Task, slopes: _Slopes) -> Verdict | None:
     """Decide whether a network of one hidden layer is monotone, however narrow its pieces."""
-    if not isinstance(search.prop, Monotone):
+    search = slopes.searches[0]
+    if not isinstance(search.prop, Monotone) or len(slopes.searches) > 1:
         return None
     engine = "slopes (auto: one hidden layer, piece by piece)"
     within = task.deadline.within(min(PIECES_SHARE * task.options.timeout, PIECES_SECONDS))
-    report = falling_pieces(task.network, search.domain, search.prop, within, enough=1)
+    report = falling_pieces(search.network, search.domain, search.prop, within, enough=1)
     if report is None:
         return None
     if report.proves:
         sentence = f"every linear piece has the right slope, by {report.branches} branches on the phases of ReLUs"
-        return _confirmed(task, engine, (sentence,), _unstable(task))
-    points = (p for piece in report.pieces for p in search.joined(task.reduction, *map(_exact, piece.pair)))
+        return _confirmed(task, engine, (sentence,), task.unstable)
+    points = (p for piece in report.pieces for p in search.joined(slopes.pair, *map(_exact, piece.pair)))
     return _confronted(task, points, engine, "the counterexample lies on a falling linear piece")
 
 
@@ -250,19 +291,15 @@ def _exact(point: FloatArray) -> tuple[Fraction, ...]:
 
 def _confronted(task: _Task, points: Iterable[tuple[Fraction, ...]], engine: str, sentence: str) -> Verdict | None:
     """Report the first point that exact evaluation confirms."""
-    (region,) = task.regions
     for point in points:
-        found = confirm(task.searched, region, point)
-        if found is not None:
-            return task.violated(found, engine, (sentence,))
+        for region in task.regions:
+            found = confirm(task.searched, region, point)
+            if found is not None:
+                return task.violated(found, engine, (sentence,))
     return None
 
 
-def _unstable(task: _Task) -> int:
-    return sum(bound_network(task.searched, InputSet.of(region.domain)).unstable for region in task.regions)
-
-
-def _search(task: _Task, slopes: SlopeSearch | None = None) -> Verdict:
+def _search(task: _Task, slopes: _Slopes | None = None) -> Verdict:
     """Ask derivatives, falsify, then prove region by region; an interrupt says what was known by then."""
     try:
         by_slopes = None if slopes is None else _by_slopes(task, slopes)
@@ -278,6 +315,10 @@ def _searched(task: _Task) -> Verdict:
         return task.verdict(Answer.VACUOUS, "none needed", evidence=("the input domain holds no point",))
     name, why = _chosen(task)
     engine = f"{name} ({why})"
+    if task.options.engine == "auto" and name not in WATCHFUL:
+        refuted = [refuted_at_once(*pair) for pair in zip(task.bounds, task.regions, strict=True)]
+        if all(finding is not None for finding in refuted):
+            return _confirmed(task, engine, _evidence(f for f in refuted if f is not None), task.unstable)
     if task.options.falsify and name not in WATCHFUL:
         point = _falsified(task, FALSIFIER_ROUNDS.get(name, 1))
         if point is not None:
@@ -292,9 +333,13 @@ def _searched(task: _Task) -> Verdict:
             raise Interrupted(_unknown(task, engine, findings))
     if any(f.outlook is Outlook.OPEN for f in findings):
         return _unknown(task, engine, findings)
-    evidence = tuple(dict.fromkeys(sentence for f in findings for sentence in f.evidence))
     counts = [f.unstable for f in findings if f.unstable is not None]
-    return _confirmed(task, engine, evidence, sum(counts) if len(counts) == len(findings) else None)
+    unstable = sum(counts) if len(counts) == len(findings) else None
+    return _confirmed(task, engine, _evidence(findings), unstable)
+
+
+def _evidence(findings: Iterable[Finding]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(sentence for finding in findings for sentence in finding.evidence))
 
 
 def _unknown(task: _Task, engine: str, findings: Sequence[Finding]) -> Verdict:
@@ -323,7 +368,7 @@ def _chosen(task: _Task) -> tuple[str, str]:
     if task.options.engine != "auto":
         return task.options.engine, "as requested"
     if task.is_comparison:
-        unstable = _unstable(task)
+        unstable = task.unstable
         if unstable <= FEW_UNSTABLE:
             return "milp", f"auto: a comparison with {unstable} unstable neurons"
         return _IN_TURN, "auto: a comparison, which may touch its threshold where boxes cannot tell"
@@ -332,7 +377,7 @@ def _chosen(task: _Task) -> tuple[str, str]:
         if any(r.domain.integral for r in task.regions):
             return "milp", f"auto: {moving} inputs move, some in whole steps, which a MILP knows best"
         return "phase", f"auto: {moving} inputs move, so ReLUs are split"
-    unstable = _unstable(task)
+    unstable = task.unstable
     if unstable <= FEW_UNSTABLE:
         return "milp", f"auto: {unstable} unstable neurons"
     return "branch", f"auto: {moving} inputs move and {unstable} neurons are unstable"
