@@ -34,7 +34,7 @@ from verinet.train.any_width.dual import ESTIMATES, VALUES
 from verinet.train.any_width.family import supports_of
 from verinet.train.any_width.generation import MOST_UNITS
 from verinet.train.any_width.master import SMALL, Columns, LinearMaster, PointRows
-from verinet.train.any_width.pricing import Pricer
+from verinet.train.any_width.pricing import Priced, Pricer
 from verinet.train.any_width.pricing_programme import bound_by_programme
 from verinet.train.any_width.smooth import SMOOTH, SmoothMaster, nonnegative_quadratic
 from verinet.train.export import worst_slope
@@ -317,6 +317,22 @@ def test_a_programme_bounds_wide_units_as_the_search_does() -> None:
     assert max(worth for _, worth in above.points) == pytest.approx(best, rel=1e-6)
     below = bound_by_programme(search, weights, allowed, 1.01 * best, "highs", 1, Deadline.after(60))
     assert best <= below.bound <= 1.02 * best
+
+
+def test_both_signs_of_units_get_time_for_their_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The bound is that of the worse sign: all time for the first one left it where it was.
+    family = dense_family(small_data(12, 30, 8, Loss.HINGE).scaled_x, None)
+    left: dict[int, float] = {}
+
+    def wait(_, sign, cell, prices, cutoff, relative_gap, deadline) -> Priced:
+        left[sign] = deadline.left
+        return Priced(1.0 + sign, (), True, 0)
+
+    monkeypatch.setattr(Pricer, "_programmed", wait)
+    monkeypatch.setattr(Pricer, "_climbed", lambda *_: Priced(9.0, (), False, 0))
+    prices = np.repeat([-1.0, 1.0], 15)
+    assert Pricer(family).price(prices, 1e-3, 0.5, Deadline.after(60)).bound == 2.0
+    assert 25 < left[1] <= 30 < left[-1]
 
 
 def test_interrupted_and_timed_out_runs_keep_network_and_bound() -> None:

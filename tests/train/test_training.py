@@ -18,7 +18,17 @@ from verinet.errors import DataError, InputError
 from verinet.model import Domain, Monotone, evaluate, evaluate_exact
 from verinet.program import Status
 from verinet.solve import AUTO, get
-from verinet.train import Budget, Loss, Objective, Specification, TrainingData, TrainOptions, train
+from verinet.train import (
+    AnyWidthSpecification,
+    Budget,
+    Loss,
+    Objective,
+    Specification,
+    TrainingData,
+    TrainOptions,
+    train,
+    train_any_width,
+)
 from verinet.train.export import build_network, to_raw, worst_slope
 from verinet.train.objective import LOSSES as EXACT_LOSSES
 from verinet.train.programme import LOSSES, Parameters, predict
@@ -167,6 +177,18 @@ def test_twenty_points_are_solved_to_optimality_quickly(solver: str, seconds: fl
     outcome = train(data, Specification(1, 1, objective=Objective(l1=0.01)), TrainOptions(solver=solver))
     assert outcome.record.status is Status.OPTIMAL
     assert time.monotonic() - started < seconds
+
+
+def test_a_large_training_of_seven_features_is_bounded_by_any_width() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (52, 7)).round(2)
+    data = TrainingData.prepare(x, rng.choice([-1.0, 1.0], 52), classes=True)
+    specification = Specification(1, 1, objective=Objective(l1=0.1))
+    options = TrainOptions(time_limit=20, gap_tolerance=0.05, solver="highs")
+    record = train(data, specification, options).record
+    assert record.status is Status.OPTIMAL
+    assert 0 < record.bound <= float(record.objective)
+    assert record.bound <= float(train_any_width(data, AnyWidthSpecification(specification.objective)).record.objective)
 
 
 def test_the_zero_one_loss_counts_errors() -> None:

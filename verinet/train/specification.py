@@ -400,7 +400,8 @@ class UnitTightening:
         A search over the cells of the units' weights instead of a programme, where these are few and the solver is
         "auto".
     any_width : bool
-        The bound of networks of any width, and its prices as rows.
+        The bound of networks of any width, and its prices as rows: up to six features, and up to ten where the
+        programme is large.
     one_sided : bool
         No binaries where the loss alone keeps a hidden value from being too large.
     ball_bounds : bool

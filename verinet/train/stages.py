@@ -65,7 +65,8 @@ class Effort:
 
 
 ONE, MANY = Effort(0.2, 1e-3), Effort(0.5, 1e-2)
-"""Where one programme holds all samples, and closes the gap; and where that bound is most of what is to be had."""
+"""Where one programme holds all samples, and closes the gap; and where that bound is most of what is to be had: of
+more samples, and of units of more features."""
 
 
 @dataclass(frozen=True, eq=False)

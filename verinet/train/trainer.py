@@ -194,7 +194,7 @@ def _by_programmes(run: TrainingRun, known: Known, demands: Sequence[Demand], ma
     if not np.isfinite(start.objective) and not demands:
         start = replace(start, objective=float(judge(start.parameters, data, specification).objective))
     run.journal.note(start.objective)
-    width, interrupted = bound_of_any_width(run, ONE if held else MANY)
+    width, interrupted = bound_of_any_width(run, ONE if held and run.is_priced_at_once else MANY)
     if interrupted:
         # Ctrl-C ends the training, not this part of it: what the warm start found is kept.
         deadline = Deadline(time.monotonic())

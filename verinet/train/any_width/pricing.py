@@ -7,7 +7,7 @@ a mixed-integer programme or level by level where they may use many.
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -81,6 +81,25 @@ class Priced:
     units: tuple[Unit, ...]
     claimed: bool
     nodes: int
+
+
+_Bounding = Callable[[int, int, FloatArray, float, float, Deadline], Priced]
+"""Bounds one part: from a sign, a cell, prices, the cut-off, the relative gap and a deadline."""
+
+
+def _in_turn(
+    bound: _Bounding,
+    parts: Sequence[tuple[int, int]],
+    prices: FloatArray,
+    cutoff: float,
+    relative_gap: float,
+    deadline: Deadline,
+) -> list[Priced]:
+    """Bound one part after another, each with its share of the time that is left: the bound is that of the worst."""
+    found = []
+    for left, part in zip(range(len(parts), 0, -1), parts, strict=True):
+        found.append(bound(*part, prices, cutoff, relative_gap, deadline.within(deadline.left / left)))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,8 +190,10 @@ class Pricer:
                 if any(part.units for part in found):
                     break
             if not any(part.units for part in found) and not deadline.passed:
-                prove = self._proven if self._is_large else self._levelled_in_turn
-                found = prove(parts, prices, cutoff, relative_gap, deadline)
+                if self._is_large:
+                    found = self._proven(parts, prices, cutoff, relative_gap, deadline)
+                else:
+                    found = _in_turn(self._levelled, parts, prices, cutoff, relative_gap, deadline)
         elif self.by_levels:
             found = self._looked_over(parts, prices, cutoff, relative_gap, deadline, thoroughly)
         else:
@@ -221,22 +242,7 @@ class Pricer:
         found = [self._searched(*part, prices, cutoff, relative_gap, deadline, GLANCE) for part in parts]
         if any(part.units for part in found) or not thoroughly or deadline.passed:
             return found
-        return self._levelled_in_turn(parts, prices, cutoff, relative_gap, deadline)
-
-    def _levelled_in_turn(
-        self,
-        parts: Sequence[tuple[int, int]],
-        prices: FloatArray,
-        cutoff: float,
-        relative_gap: float,
-        deadline: Deadline,
-    ) -> list[Priced]:
-        """Bound one part after another by levels, each with its share of the time that is left."""
-        found = []
-        for left, part in zip(range(len(parts), 0, -1), parts, strict=True):
-            until = deadline.within(deadline.left / left)
-            found.append(self._levelled(*part, prices, cutoff, relative_gap, until, self.threads))
-        return found
+        return _in_turn(self._levelled, parts, prices, cutoff, relative_gap, deadline)
 
     def _climbed(
         self,
@@ -269,7 +275,7 @@ class Pricer:
             int(self._search.sizes[sign * self.family.pull_back(prices, cell) > 0].sum()) for sign, cell in parts
         ]
         if max(binaries) <= MOST_BINARIES:
-            return [self._programmed(sign, cell, prices, cutoff, relative_gap, deadline) for sign, cell in parts]
+            return _in_turn(self._programmed, parts, prices, cutoff, relative_gap, deadline)
         shared = _Stoppable(deadline.end, threading.Event())
         with ThreadPoolExecutor(self.threads or os.cpu_count() or 1) as pool:
             try:
@@ -302,11 +308,11 @@ class Pricer:
         cutoff: float,
         relative_gap: float,
         deadline: Deadline,
-        threads: int,
+        threads: int | None = None,
     ) -> Priced:
-        """Bound by levels for as long as there is time."""
+        """Bound by levels for as long as there is time, by default on the pricer's threads."""
         weights, allowed = sign * self.family.pull_back(prices, cell), self.allowed(sign)
-        options = ConeOptions(cutoff, relative_gap, threads=threads)
+        options = ConeOptions(cutoff, relative_gap, threads=self.threads if threads is None else threads)
         found = bound_by_levels(self._search, weights, allowed, options, deadline)
         units = tuple(Unit(sign, cell, w, worth) for w, worth in found.points)
         return Priced(found.bound + self.family.rounding(prices, self._search.reach, cell), units, False, found.nodes)
