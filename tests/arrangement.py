@@ -13,15 +13,12 @@ def vertices(normals: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
     size = normals.shape[1]
     rows = np.vstack([np.eye(size), normals])
     rows = rows[np.abs(rows).max(axis=1) > tolerance]
-    found = []
-    for chosen in itertools.combinations(range(len(rows)), size - 1):
-        _, values, basis = np.linalg.svd(rows[list(chosen)])
-        if len(values) and values[-1] < tolerance:
-            continue
-        ray = basis[-1]
-        ray = np.where(np.abs(ray) < 1e-13, 0.0, ray)
-        found += [ray / np.abs(ray).sum(), -ray / np.abs(ray).sum()]
-    return np.unique(np.round(np.array(found), 14), axis=0)
+    chosen = np.array(list(itertools.combinations(range(len(rows)), size - 1)), dtype=int)
+    _, values, bases = np.linalg.svd(rows[chosen])
+    rays = bases[values[:, -1] >= tolerance, -1] if size > 1 else bases[:, -1]
+    rays = np.where(np.abs(rays) < 1e-13, 0.0, rays)
+    rays /= np.abs(rays).sum(axis=1, keepdims=True)
+    return np.unique(np.round(np.vstack([rays, -rays]), 14), axis=0)
 
 
 def pooled_value(rows: np.ndarray, ends: np.ndarray, weights: np.ndarray, points: np.ndarray) -> np.ndarray:

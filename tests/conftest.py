@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.kernels import compile_all_kernels
+from verinet.verify.cold_start import KERNEL_USERS
+
 settings.register_profile("default", max_examples=60, deadline=None)
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
@@ -20,16 +23,20 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def _branch_kernels() -> None:
+    """Load the kernels of the branch engine before any clock starts."""
+    KERNEL_USERS["branch"].use()
+
+
+@pytest.fixture(scope="session")
+def _phase_kernels() -> None:
+    """Load the kernels of the phase engine before any clock starts."""
+    KERNEL_USERS["phase"].use()
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile all kernels before workers begin: one that waits for another's compiler would look like a slow search."""
     if hasattr(session.config, "workerinput") or session.config.option.collectonly:
         return
-    from verinet.train.layered.compiled import KERNELS
-    from verinet.verify.cold_start import KERNEL_USERS, are_kernels_ready, compile_kernels
-
-    for user in KERNEL_USERS:
-        if not are_kernels_ready(user):
-            compile_kernels(user)
-    for kernels in KERNELS:
-        if not kernels.is_ready:
-            kernels.compile()
+    compile_all_kernels()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import hypothesis.extra.numpy as hnp
@@ -46,6 +47,7 @@ __all__ = [
     "boxes",
     "decide_by_enumeration",
     "domains",
+    "judged_query",
     "matrix_of",
     "networks",
     "points_in",
@@ -472,6 +474,13 @@ def queries(draw: Any, network: Network | None = None, *, typed: bool = False, *
     network = network or _build_network(choice, **options)
     build = _build_domain if typed else _build_box
     return _build_query(choice, network, build(choice, network.size_in))
+
+
+@cache
+def judged_query(seed: int, typed: bool = False) -> tuple[Query, Point | None]:
+    """Return a random query with its truth, a counterexample or None: many tests ask the same, one enumerates."""
+    query = random_query(seed, typed=typed)
+    return query, decide_by_enumeration(query)
 
 
 def random_query(seed: int, network: Network | None = None, *, typed: bool = False, **options: Any) -> Query:

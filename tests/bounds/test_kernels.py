@@ -1,6 +1,5 @@
 """Compiled bounds hold for the exact function, at every entry and for every functional."""
 
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -8,59 +7,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.bounds.bounded import (
+    Bounded,
+    Functionals,
+    at_most,
+    bounded,
+    combined,
+    exact_vector,
+    pulled_back,
+    shared_network,
+    tape_order,
+)
 from tests.oracle import Point
 from tests.strategies import Weights, boxes, networks, points_in, random_box, random_network
 from verinet.bounds import InputSet, bound_network
-from verinet.bounds.kernels import BLOCK, FEW, Work, block_minimum, bound_box, make_work, pull_block
-from verinet.bounds.tape import NodeKind, Tape, make_tape
-from verinet.model import Affine, Convolution, Dense, Domain, Input, Maximum, Network, Node, Relu, dense_network, walk
-from verinet.model.evaluation import ExactAlgebra, ExactVector
+from verinet.bounds.kernels import BLOCK, FEW, bound_box, make_work
+from verinet.bounds.tape import NodeKind, make_tape
+from verinet.model import Affine, Convolution, Dense, Domain, Input, Maximum, Network, Node, Relu, dense_network
 from verinet.numeric import FloatArray
 
 MANY = 240
+
 LARGE = {"weights": Weights.FLOATS, "max_neurons": 40, "width": 8, "blocks": 8}
-
-
-@dataclass(frozen=True, eq=False)
-class Bounded:
-    """A network's tape with bounds over one box."""
-
-    network: Network
-    tape: Tape
-    work: Work
-
-    def contains(self, point: Point) -> bool:
-        """Whether each entry's exact value lies within its bounds."""
-        values = exact_vector(self.network, point)
-        bounds = zip(self.work.lower, self.work.upper, values, strict=True)
-        return all(at_most(low, value) and at_most(-high, -value) for low, high, value in bounds)
-
-
-def at_most(bound: float, value: Fraction) -> bool:
-    """Compare a bound, infinite perhaps but never NaN, with an exact value."""
-    assert not np.isnan(bound)
-    return bool(bound == -np.inf) or (np.isfinite(bound) and Fraction(float(bound)) <= value)
-
-
-def tape_order(network: Network) -> list[Node]:
-    return sorted(network.nodes, key=lambda node: not isinstance(node.op, Input))
-
-
-def exact_vector(network: Network, point: Point) -> list[Fraction]:
-    """Return the exact value of each entry, in the tape's order."""
-    entries = np.empty(len(point), dtype=object)
-    entries[:] = list(point)
-    values = walk(network, ExactAlgebra(), [ExactVector.from_fractions(tuple(p)) for p in network.split_input(entries)])
-    return [value for node in tape_order(network) for value in values[node.name].to_fractions()]
-
-
-def bounded(network: Network, lower: FloatArray, upper: FloatArray) -> Bounded:
-    """Bound every entry over a box, from nothing."""
-    tape = make_tape(network)
-    work = make_work(tape)
-    work.lower[: tape.inputs], work.upper[: tape.inputs] = lower, upper
-    assert bound_box(tape, work, len(tape.kind), True), "sound bounds of a box that holds a point never cross"
-    return Bounded(network, tape, work)
 
 
 def narrowed(known: Bounded, lower: FloatArray, upper: FloatArray) -> Bounded:
@@ -74,30 +42,6 @@ def narrowed(known: Bounded, lower: FloatArray, upper: FloatArray) -> Bounded:
     return Bounded(known.network, tape, work)
 
 
-@dataclass(frozen=True, eq=False)
-class Functionals:
-    """Linear functionals of one node's entries, pulled back: row by row over the inputs."""
-
-    rows: FloatArray
-    constants: FloatArray
-    slacks: FloatArray
-    minima: FloatArray
-
-
-def pulled_back(found: Bounded, node: int, coefficients: FloatArray) -> Functionals:
-    """Pull functionals of a node's entries back, together; shape (functionals, size)."""
-    tape, work = found.tape, found.work
-    count = len(coefficients)
-    assert not work.block.any(), "the block is all zero between passes"
-    work.block[tape.start[node] : tape.start[node] + tape.size[node], :count] = coefficients.T
-    pull_block(tape, work, node, count)
-    rows = work.block[: tape.inputs, :count].T.copy()
-    constants, slacks = work.constants[:count].copy(), work.slacks[:count].copy()
-    block_minimum(tape, work, count)
-    assert not work.block.any(), "nothing is left in the block"
-    return Functionals(rows, constants, slacks, work.minima[:count].copy())
-
-
 def assert_below(found: Functionals, coefficients: FloatArray, point: Point, values: list[Fraction]) -> None:
     """Check each functional's row and minimum against its exact value at a point."""
     for k, row in enumerate(coefficients):
@@ -106,10 +50,6 @@ def assert_below(found: Functionals, coefficients: FloatArray, point: Point, val
         line = combined(found.rows[k], point) + Fraction(float(found.constants[k])) - Fraction(float(found.slacks[k]))
         assert line <= value
         assert at_most(found.minima[k], value)
-
-
-def combined(coefficients: FloatArray, values: list[Fraction] | Point) -> Fraction:
-    return sum((Fraction(float(c)) * v for c, v in zip(coefficients, values, strict=True)), Fraction(0))
 
 
 def pools_over_relus(network: Network) -> bool:
@@ -123,9 +63,6 @@ def output_minima(found: Bounded) -> FloatArray:
     size = found.network.by_name[name].op.size_out
     position = [node.name for node in tape_order(found.network)].index(name)
     return pulled_back(found, position, np.concatenate([np.eye(size), -np.eye(size)])).minima
-
-
-# ----------------------------------------------------------------------------------------------- every entry, exactly
 
 
 @given(data=st.data())
@@ -216,31 +153,6 @@ def test_rounding_is_bounded_for_rows_of_many_products() -> None:
     assert found.contains((Fraction(1),) * width)
 
 
-# --------------------------------------------------------------------------------------------------- shapes of graphs
-
-
-def shared_network(rng: np.random.Generator) -> Network:
-    """Return a network in which nodes have several users, arguments repeat, and inputs are read late."""
-
-    def dense(rows: int, columns: int) -> Dense:
-        return Dense(rng.normal(size=(rows, columns)))
-
-    nodes = (
-        Node("a", Input(2)),
-        Node("first", Affine((dense(4, 2),), rng.normal(size=4)), ("a",)),
-        Node("b", Input(2)),
-        Node("on", Relu(4), ("first",)),
-        # One node, read twice by one sum, by a ReLU, by a maximum, and by the outputs.
-        Node("twice", Affine((dense(4, 4), dense(4, 4), dense(4, 2)), rng.normal(size=4)), ("on", "on", "b")),
-        Node("relu", Relu(4), ("twice",)),
-        Node("pool", Maximum(np.array([0, 1, 1, 2, 3, 3]), np.array([0, 3, 4, 6]), 4), ("twice",)),
-        Node("again", Affine((dense(3, 4), dense(3, 3), dense(3, 2)), rng.normal(size=3)), ("relu", "pool", "a")),
-        Node("top", Relu(3), ("again",)),
-        Node("out", Affine((dense(2, 3), dense(2, 4), dense(2, 2)), rng.normal(size=2)), ("top", "twice", "b")),
-    )
-    return Network(nodes, ("out", "b", "twice", "out"))
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_shared_nodes_and_repeated_arguments_stay_within_bounds(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -271,9 +183,6 @@ def test_convolutions_and_dense_maps_give_the_same_bounds() -> None:
         found.append(bounded(Network(nodes, ("out",)), -np.ones(9), np.ones(9)).work)
     assert found[0].lower == pytest.approx(found[1].lower, rel=1e-12, abs=1e-12)
     assert found[0].upper == pytest.approx(found[1].upper, rel=1e-12, abs=1e-12)
-
-
-# ------------------------------------------------------------------------------------------------ functionals, exactly
 
 
 @pytest.mark.parametrize("start", range(0, MANY, 40))
@@ -319,9 +228,6 @@ def test_layers_wider_than_a_block_are_refined_to_the_last_entry() -> None:
     hidden = slice(5, 5 + width)
     assert (np.abs(work.lower[hidden]) <= 1e-9).all()
     assert (np.abs(work.upper[hidden]) <= 1e-9).all()
-
-
-# --------------------------------------------------------------------------------- against the numpy bounds, inherited
 
 
 def as_vectors(network: Network, domain: Domain) -> tuple[FloatArray, FloatArray]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_command_line import run
+from tests.cli.commands import run
 
 TRAINING = """
 [data]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.test_command_line import run
+from tests.cli.commands import run
 from verinet.io import read_onnx
 from verinet.model import Maximum, evaluate
 

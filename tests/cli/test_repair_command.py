@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.test_command_line import run
+from tests.cli.commands import run
 from verinet.io import read_onnx, write_onnx
 from verinet.model import dense_network, evaluate
 

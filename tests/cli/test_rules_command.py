@@ -5,15 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from verinet import cli as command_line
+from tests.cli.commands import run
 from verinet.io import write_onnx
 from verinet.model import dense_network
 
 TABLE = "income,age,label\n0,30,no\n2,40,no\n4,50,yes\n6,20,yes\n"
-
-
-def run(*arguments):
-    return command_line.run([str(argument) for argument in arguments])
 
 
 @pytest.fixture

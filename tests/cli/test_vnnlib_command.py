@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.cli.commands import write
 from tests.io.vnnlib_text import read_assignment, satisfied
 from verinet import __version__
 from verinet.cli import run
@@ -46,11 +47,6 @@ def ask(capsys, *arguments: object) -> tuple[int, list[str], str]:
     code = run([str(argument) for argument in arguments])
     captured = capsys.readouterr()
     return code, captured.out.splitlines(), captured.err
-
-
-def write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
 
 
 @pytest.mark.parametrize(("type_", "threshold", "word"), [("real", "0.5", "sat"), ("real", "1.0", "unsat")])

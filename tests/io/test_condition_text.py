@@ -1,5 +1,6 @@
 """Conditions mean what Python's own evaluation of their text with exact numbers means."""
 
+import random
 import re
 from fractions import Fraction
 
@@ -45,9 +46,7 @@ formulas = st.recursive(
     ),
     max_leaves=6,
 )
-values = st.sampled_from([Fraction(n, 10) for n in (-20, -1, 0, 1, 2, 5, 10, 30)]) | st.fractions(
-    -3, 3, max_denominator=9
-)
+VALUES = [Fraction(n, 10) for n in (-20, -1, 0, 1, 2, 5, 10, 30)] + [Fraction(n, 9) for n in (-25, -7, 1, 4, 26)]
 
 
 def holds(formula: Formula, inputs, outputs) -> bool:
@@ -67,15 +66,17 @@ def by_python(text: str, a, b, radius, color, score) -> bool:
     return eval(text, {"F": Fraction, "a": a, "b": b, "radius": radius, "color": color, "score": score})
 
 
-@given(formulas, st.lists(st.tuples(values, values, values, st.booleans(), values), min_size=10, max_size=30))
-def test_a_formula_holds_where_python_says_so(text: str, samples) -> None:
+@given(formulas, st.integers(0, 2**32 - 1))
+def test_a_formula_holds_where_python_says_so(text: str, seed: int) -> None:
     try:
         formula = parse_formula(text, SYMBOLS)
     except PropertyError as error:
         if "compares constants only" in str(error):
             return
         raise
-    for a, b, radius, red, score in samples:
+    rng = random.Random(seed)
+    for _ in range(30):
+        (a, b, radius, score), red = rng.choices(VALUES, k=4), rng.random() < 0.5
         inputs = (a, b, radius, Fraction(int(red)), Fraction(int(not red)))
         expected = by_python(text, a, b, radius, "red" if red else "blue", score)
         assert holds(formula, inputs, (score,)) == expected, text

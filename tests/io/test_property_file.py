@@ -387,6 +387,37 @@ decimals = st.builds(lambda n, k: Fraction(n, 10**k), st.integers(-(10**6), 10**
 thirds = decimals | st.fractions(-5, 5, max_denominator=9)
 
 
+INPUT_SYMBOLS = [Symbol(Side.INPUT, i) for i in range(4)]
+OUTPUT_SYMBOL = Symbol(Side.OUTPUT, 0)
+# The second copy shares the second input, so that it has no symbol of its own.
+COPIED_SYMBOLS = [Symbol(Side.INPUT, i) for i in range(8) if i != 5]
+
+
+def atoms(symbols: list[Symbol]) -> st.SearchStrategy[Atom]:
+    terms = st.lists(st.tuples(st.sampled_from(symbols), thirds), min_size=1, max_size=3)
+    expressions = st.builds(LinearExpression.from_terms, terms, thirds).filter(lambda e: e.terms)
+    return st.builds(Atom, expressions, st.booleans())
+
+
+def speaks_of_inputs(formula) -> bool:
+    return not any(atom.expression.indices(Side.OUTPUT) for case in disjunctive_form(formula) for atom in case)
+
+
+formulas = st.recursive(
+    atoms([*INPUT_SYMBOLS, OUTPUT_SYMBOL]),
+    lambda inner: st.builds(
+        lambda kind, parts: kind(tuple(parts)), st.sampled_from([All, Any]), st.lists(inner, min_size=2, max_size=3)
+    ),
+    max_leaves=5,
+)
+conditions = formulas.filter(speaks_of_inputs)
+wheres = st.lists(atoms(INPUT_SYMBOLS), max_size=2).map(tuple)
+copied_atoms = atoms([*COPIED_SYMBOLS, OUTPUT_SYMBOL, Symbol(Side.OUTPUT, 1)])
+copied_wheres = st.lists(atoms(COPIED_SYMBOLS), max_size=2).map(tuple)
+bands = st.none() | st.builds(abs, decimals)
+maybe_formulas = st.none() | formulas
+
+
 @st.composite
 def property_sets(draw) -> PropertySet:
     names = draw(st.lists(texts, min_size=4, max_size=4, unique=True))
@@ -397,26 +428,7 @@ def property_sets(draw) -> PropertySet:
         Feature(names[1], Fraction(-2), Fraction(7), VariableType.INTEGER),
         Feature(names[2], Fraction(0), Fraction(1), VariableType.BINARY, ("x", draw(texts) + "y")),
     )
-    inputs = [Symbol(Side.INPUT, i) for i in range(4)]
-    output = Symbol(Side.OUTPUT, 0)
-
-    def atoms(symbols: list[Symbol]) -> st.SearchStrategy[Atom]:
-        terms = st.lists(st.tuples(st.sampled_from(symbols), thirds), min_size=1, max_size=3)
-        expressions = st.builds(LinearExpression.from_terms, terms, thirds).filter(lambda e: e.terms)
-        return st.builds(Atom, expressions, st.booleans())
-
-    formulas = st.recursive(
-        atoms([*inputs, output]),
-        lambda inner: st.builds(
-            lambda kind, parts: kind(tuple(parts)), st.sampled_from([All, Any]), st.lists(inner, min_size=2, max_size=3)
-        ),
-        max_leaves=5,
-    )
-    where = tuple(draw(st.lists(atoms(inputs), max_size=2)))
-    # The second copy shares the second input, so that it has no symbol of its own.
-    copies = [Symbol(Side.INPUT, i) for i in range(8) if i != 5]
-    copied = atoms([*copies, output, Symbol(Side.OUTPUT, 1)])
-    bands = st.none() | st.builds(abs, decimals)
+    where = draw(wheres)
     radius = (abs(draw(decimals)), Fraction(0), Fraction(0), Fraction(0))
     centre = (low, Fraction(3), Fraction(0), Fraction(1))
     properties = (
@@ -438,18 +450,14 @@ def property_sets(draw) -> PropertySet:
         Equivalent(draw(texts) + "8", draw(texts), draw(bands), where),
         Rule(
             draw(texts) + "9",
-            draw(formulas.filter(speaks_of_inputs)),
-            draw(st.none() | formulas),
+            draw(conditions),
+            draw(maybe_formulas),
             draw(st.sampled_from([(0,), (1, 0)])),
             where,
         ),
-        Linear(draw(texts) + "10", draw(copied), tuple(draw(st.lists(atoms(copies), max_size=2))), ("a", "b"), (1,)),
+        Linear(draw(texts) + "10", draw(copied_atoms), draw(copied_wheres), ("a", "b"), (1,)),
     )
     return PropertySet(features, (names[3],), properties)
-
-
-def speaks_of_inputs(formula) -> bool:
-    return not any(atom.expression.indices(Side.OUTPUT) for case in disjunctive_form(formula) for atom in case)
 
 
 def normal(atom: Atom) -> Atom:

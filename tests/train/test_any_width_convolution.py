@@ -207,7 +207,8 @@ def vertices_of(rows: np.ndarray) -> np.ndarray:
     """List the vertices of the rows' arrangement, of their differences and of the axes, in three dimensions."""
     differences = [a - b for a, b in itertools.combinations(rows, 2)]
     normals = np.unique(np.vstack([rows, *differences, np.eye(3)]), axis=0)
-    found = np.array([np.cross(a, b) for a, b in itertools.combinations(normals, 2)])
+    first, second = np.triu_indices(len(normals), 1)
+    found = np.cross(normals[first], normals[second])
     sizes = np.abs(found).sum(axis=1)
     found = found[sizes > 1e-9] / sizes[sizes > 1e-9, None]
     return np.vstack([found, -found])

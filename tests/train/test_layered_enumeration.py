@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.train.test_layered import ARCHITECTURES as SMALL
-from tests.train.test_layered import QUICK, brute_force, needs, random_values, solve, table
+from tests.train.every_network import brute_force
+from tests.train.layered_cases import ARCHITECTURES as SMALL
+from tests.train.layered_cases import QUICK, needs, random_values, solve, table
 from verinet.compiling import kernel_folder
 from verinet.encode import lower_programme
 from verinet.model import evaluate_exact_batch

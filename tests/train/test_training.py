@@ -4,12 +4,14 @@ import itertools
 import time
 from dataclasses import replace
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
+from scipy.sparse import block_diag
 from sklearn.datasets import make_moons
 
 from verinet.errors import DataError, InputError
@@ -41,26 +43,54 @@ def tiny_data(seed: int, samples: int, loss: Loss, features: int = 2) -> Trainin
 
 
 def exhaustive_optimum(data: TrainingData, specification: Specification) -> float:
-    """Minimise over every activation pattern of every unit by linear programming, independently of the trainer."""
+    """Minimise over every activation pattern of every unit by linear programming, independently of the trainer.
+
+    The programmes of a first unit's pattern with all patterns of the others are blocks of one programme: the sum of
+    what they minimise is least where each of them is.
+    """
     x, y = data.scaled_x, data.scaled_y
-    samples = len(x)
-    z = np.column_stack([x, np.ones(samples)])
+    z = np.column_stack([x, np.ones(len(x))])
     signs = specification.signs
-    patterns = [p for p in itertools.product((0, 1), repeat=samples) if separable(z, np.array(p))]
+    patterns = [p for p in itertools.product((0, 1), repeat=len(x)) if separable(z, np.array(p))]
     best = np.inf
-    for choice in itertools.product(patterns, repeat=len(signs)):
-        if any(a > b for (a, s), (b, t) in itertools.pairwise(zip(choice, signs, strict=True)) if s == t):
-            continue
-        best = min(best, pattern_optimum(z, y, data.weights, np.array(choice), specification))
+    for first in patterns:
+        choices = [
+            choice
+            for choice in itertools.product([first], *[patterns] * (len(signs) - 1))
+            if not any(a > b for (a, s), (b, t) in itertools.pairwise(zip(choice, signs, strict=True)) if s == t)
+        ]
+        blocks = [pattern_programme(z, y, data.weights, np.array(choice), specification) for choice in choices]
+        best = min(best, least_optimum(blocks))
     return best
 
 
 def separable(z: np.ndarray, pattern: np.ndarray) -> bool:
+    """Tell whether a unit is active at just these samples, and not at the edge of it: edges belong to such patterns."""
     rows = np.where(pattern[:, None] == 1, -z, z)
-    return linprog(np.zeros(z.shape[1]), A_ub=rows, b_ub=np.zeros(len(z)), bounds=(None, None)).status == 0
+    return linprog(np.zeros(z.shape[1]), A_ub=rows, b_ub=-np.ones(len(z)), bounds=(None, None)).status == 0
 
 
-def pattern_optimum(z, y, weights, patterns, specification) -> float:
+class LinearProgramme(NamedTuple):
+    """Minimise ``cost v`` where ``rows v <= sides``, within bounds."""
+
+    cost: np.ndarray
+    rows: np.ndarray
+    sides: np.ndarray
+    bounds: list[tuple[float | None, float | None]]
+
+
+def least_optimum(blocks: list[LinearProgramme]) -> float:
+    """Return the least of the optima; each block has one, since weights of zero are feasible."""
+    rows = block_diag([block.rows for block in blocks], format="csc")
+    sides = np.concatenate([block.sides for block in blocks])
+    bounds = [pair for block in blocks for pair in block.bounds]
+    answer = linprog(np.concatenate([block.cost for block in blocks]), A_ub=rows, b_ub=sides, bounds=bounds)
+    assert answer.status == 0
+    parts = np.split(answer.x, np.cumsum([len(block.cost) for block in blocks])[:-1])
+    return min(float(block.cost @ part) for block, part in zip(blocks, parts, strict=True))
+
+
+def pattern_programme(z, y, weights, patterns, specification) -> LinearProgramme:
     """Variables: up and down parts of each unit and of the skip, the offset, the losses."""
     objective = specification.objective
     samples, width = z.shape
@@ -94,10 +124,9 @@ def pattern_optimum(z, y, weights, patterns, specification) -> float:
             part[:, -samples:] -= losses
             rows.append(part)
             sides.append(sign * y)
-    bounds = [(0, None)] * size
+    bounds: list[tuple[float | None, float | None]] = [(0, None)] * size
     bounds[place.stop] = (None, None)
-    answer = linprog(cost, A_ub=np.vstack(rows), b_ub=np.concatenate(sides), bounds=bounds)
-    return answer.fun if answer.status == 0 else np.inf
+    return LinearProgramme(cost, np.vstack(rows), np.concatenate(sides), bounds)
 
 
 def embed(block: np.ndarray, place: slice, size: int) -> np.ndarray:

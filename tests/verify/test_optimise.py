@@ -1,22 +1,21 @@
-"""Optima against known answers and an exact oracle, and the promises that every optimum keeps."""
+"""Optima against known answers, and the promises that every optimum keeps."""
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import verinet.verify.optimise_milp as engine
-from tests.strategies import decide_by_enumeration, queries, random_query
+from tests.verify.asking import constant, x, y
+from tests.verify.optima import TIMED, F, at_least, box, unsafe
 from verinet.errors import InputError, PropertyError
 from verinet.model import (
     Atom,
-    Conjunction,
     Domain,
     L1Ball,
     LinearExpression,
@@ -50,29 +49,6 @@ from verinet.verify import (
 )
 from verinet.verify.objectives import whole
 
-F = Fraction
-TIMED = OptimiseOptions(timeout=60)
-
-
-def y(index: int = 0) -> LinearExpression:
-    return LinearExpression(((Symbol(Side.OUTPUT, index), F(1)),))
-
-
-def x(index: int = 0) -> LinearExpression:
-    return LinearExpression(((Symbol(Side.INPUT, index), F(1)),))
-
-
-def constant(value: Fraction | int | str) -> LinearExpression:
-    return LinearExpression((), F(value))
-
-
-def at_least(expression: LinearExpression, value: Fraction | int | str) -> Atom:
-    return Atom(constant(value) - expression)
-
-
-def box(*ends: tuple[int | str, int | str], types: Sequence[VariableType] = (), **others: object) -> Domain:
-    return Domain(tuple(F(a) for a, _ in ends), tuple(F(b) for _, b in ends), tuple(types), **others)
-
 
 @pytest.fixture
 def tent() -> Network:
@@ -83,13 +59,6 @@ def tent() -> Network:
 
 
 SQUARE = box((0, 10), (0, 10))
-
-
-def unsafe(network: Network, domain: Domain, *atoms: Atom) -> Query:
-    return Query(network, (Region(domain, (atoms,)),))
-
-
-# ---------------------------------------------------------------------------------------------------- known answers
 
 
 def test_the_range_of_an_output(tent: Network) -> None:
@@ -224,9 +193,6 @@ def test_an_l1_ball_is_optimised_over_exactly(tent: Network) -> None:
     assert maximise(tent, replace(SQUARE, balls=(ball,)), y(), no_gap).value == largest
 
 
-# ------------------------------------------------------------------------------------------------ hostile questions
-
-
 def test_an_empty_domain_has_no_optimum(tent: Network) -> None:
     typed = box((0, 1), ("0.25", "0.75"))
     empty = replace(typed, balls=(L1Ball((0,), (F(5),), F(1)),))
@@ -280,9 +246,6 @@ def test_questions_that_do_not_fit_are_refused(tent: Network) -> None:
         Optimiser.prepare(tent, SQUARE).minimise(y(), starts=[(0,)])
     with pytest.raises(InputError, match="case without conditions"):
         largest_violation(Query(tent, (Region(SQUARE, ((),)),)))
-
-
-# ------------------------------------------------------------------------------------------------ cut-offs and limits
 
 
 def test_a_cut_off_ends_the_search_on_either_side(tent: Network) -> None:
@@ -363,115 +326,6 @@ def test_a_solver_that_fails_leaves_safe_bounds(tent: Network, monkeypatch: pyte
     assert (found.status, found.reason) == (OptimumStatus.LIMIT, "numbers")
     assert found.basis is Basis.ROUNDING_SAFE
     assert found.bound <= -10
-
-
-# ------------------------------------------------------------------------------------------------ the exact oracle
-
-
-def better_exists(query: Query, cases: Sequence[Conjunction], domain: Domain) -> bool:
-    """Let the oracle decide whether a point of the domain meets one of the conjunctions."""
-    return decide_by_enumeration(Query(query.network, (Region(domain, tuple(cases)),))) is not None
-
-
-def below(expression: LinearExpression, value: float) -> Atom:
-    return Atom(expression - constant(F(value)), strict=True)
-
-
-def check_linear(query: Query, expression: LinearExpression, options: OptimiseOptions) -> None:
-    (region,) = query.regions
-    found = minimise(query.network, region, expression, options)
-    if found.status is OptimumStatus.INFEASIBLE:
-        assert not better_exists(query, region.unsafe, region.domain)
-        return
-    assert found.status is OptimumStatus.OPTIMAL, found
-    assert query.violated_at(found.point)
-    assert expression.value(found.point, evaluate_exact(query.network, found.point)) == found.value
-    assert not better_exists(query, [(*c, below(expression, found.bound)) for c in region.unsafe], region.domain)
-
-
-def check_violation(query: Query, options: OptimiseOptions) -> None:
-    (region,) = query.regions
-    found = largest_violation(query, options)
-    if found.status is OptimumStatus.INFEASIBLE:
-        assert not better_exists(query, [()], region.domain)
-        return
-    assert found.status is OptimumStatus.OPTIMAL, found
-    outputs = evaluate_exact(query.network, found.point)
-    slacks = [min(-a.expression.value(found.point, outputs) for a in c) for c in region.unsafe]
-    assert max(slacks) == found.value
-    worse = [tuple(below(a.expression, -found.bound) for a in c) for c in region.unsafe]
-    assert not better_exists(query, worse, region.domain)
-
-
-def ball_domain(domain: Domain, distance: Distance, radius: Fraction) -> Iterator[Domain]:
-    """Yield domains that hold exactly the points within a radius, prices being 1."""
-    size = domain.size
-    if distance.metric is Metric.L1:
-        yield replace(domain, balls=(*domain.balls, L1Ball(tuple(range(size)), distance.centre, radius)))
-    elif distance.metric is Metric.LINF:
-        sides = ((i, c, sign) for i, c in enumerate(distance.centre) for sign in (F(1), F(-1)))
-        atoms = tuple(Atom(x(i) * sign - constant(sign * c + radius)) for i, c, sign in sides)
-        yield replace(domain, conditions=domain.conditions + atoms)
-    else:
-        for kept in combinations(range(size), size - math.floor(radius)):
-            same = [Atom((x(i) - constant(distance.centre[i])) * sign) for i in kept for sign in (F(1), F(-1))]
-            yield replace(domain, conditions=(*domain.conditions, *same))
-
-
-def check_nearest(query: Query, metric: Metric, options: OptimiseOptions) -> None:
-    (region,) = query.regions
-    ends = zip(*region.domain.exact_box(), strict=True)
-    centre = region.domain.nearest([(low + high) / 3 for low, high in ends])
-    distance = Distance(metric, centre)
-    found = nearest_counterexample(query, distance, options)
-    if found.status is OptimumStatus.INFEASIBLE:
-        assert not better_exists(query, region.unsafe, region.domain)
-        return
-    assert found.status is OptimumStatus.OPTIMAL, found
-    assert query.violated_at(found.point)
-    apart = [abs(v - c) for v, c in zip(found.point, centre, strict=True)]
-    values = {Metric.L1: sum(apart), Metric.LINF: max(apart), Metric.COUNT: sum(a > 0 for a in apart)}
-    assert values[metric] == found.value
-    # A ball is closed, and a point may lie at the very distance that the bound names.
-    radius = F(math.ceil(found.bound) - 1) if metric is Metric.COUNT else F(found.bound) - F(1, 10**12)
-    if radius >= 0 and found.bound < found.value:
-        parts = ball_domain(region.domain, distance, radius)
-        assert not any(better_exists(query, region.unsafe, part) for part in parts)
-
-
-SOLVERS = [OptimiseOptions(timeout=60, solver=name) for name in ("gurobi", "highs")]
-SMALL = {"max_neurons": 8, "max_inputs": 3}
-
-
-@pytest.mark.parametrize("options", SOLVERS, ids=lambda options: options.solver)
-@pytest.mark.parametrize("typed", [False, True])
-def test_the_oracle_agrees(options: OptimiseOptions, typed: bool) -> None:
-    for seed in range(14):
-        query = random_query(seed + 1000 * typed, typed=typed, **SMALL)
-        check_linear(query, y() + x() * F(1, 3), options)
-        check_violation(query, options)
-        check_nearest(query, tuple(Metric)[seed % 3], options)
-
-
-@settings(max_examples=15, deadline=None)
-@given(query=queries(typed=True, **SMALL), metric=st.sampled_from(Metric))
-def test_the_oracle_agrees_on_drawn_queries(query: Query, metric: Metric) -> None:
-    check_violation(query, TIMED)
-    check_nearest(query, metric, TIMED)
-
-
-@pytest.mark.parametrize("start", [0, 1000])
-def test_z3_alone_bounds_what_the_oracle_confirms(start: int) -> None:
-    for seed in range(8):
-        query = random_query(seed + start, typed=start > 0, **SMALL)
-        (region,) = query.regions
-        found = minimise(query.network, region, y(), OptimiseOptions(engine="smt", timeout=20))
-        if found.status is OptimumStatus.INFEASIBLE:
-            assert not better_exists(query, region.unsafe, region.domain)
-        else:
-            # An infimum that is not attained is left open.
-            assert found.status is OptimumStatus.OPTIMAL or "infimum" in found.reason
-            assert not better_exists(query, [(*c, below(y(), found.bound)) for c in region.unsafe], region.domain)
 
 
 def test_sums_of_outputs_that_round_lose_no_point() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.strategies import random_query
-from tests.verify.test_optimise import below, better_exists, box, check_nearest, constant, x, y
+from tests.verify.asking import constant, x, y
+from tests.verify.optima import below, better_exists, box, check_nearest
 from verinet.errors import InputError
 from verinet.model import Atom, Domain, L1Ball, Query, Region, dense_network, evaluate_exact
 from verinet.verify import (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.verify.test_branch import above_the_samples, random_dense
+from tests.verify.asking import above_the_samples, random_dense
 from verinet.audit import FileRecord, VerdictRecord
 from verinet.bounds import InputSet, bound_network
 from verinet.bounds import root as root_bounds
@@ -32,11 +32,7 @@ from verinet.verify.memory import MEBIBYTE, RESERVE, MemoryCeiling, held_memory,
 from verinet.verify.phase import search_with_phases
 from verinet.verify.standing import Standing
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled() -> None:
-    """Compile the kernels before any clock starts."""
-    searched(above_the_samples(random_dense(0, [3, 8, 8, 1]), 0.1), timeout=600)
+pytestmark = pytest.mark.usefixtures("_phase_kernels")
 
 
 def endless() -> Query:

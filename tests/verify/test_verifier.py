@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.strategies import decide_by_enumeration, domains, networks, points_in, random_query
+from tests.strategies import domains, judged_query, networks, points_in
 from verinet.errors import InputError, PropertyError
 from verinet.model import (
     All,
@@ -66,20 +66,20 @@ def check(query: Query, truth: object, options: VerifyOptions) -> None:
         assert query.violated_at(verdict.witness.point)
 
 
+@pytest.mark.usefixtures("_brief_falsifier")
 @pytest.mark.parametrize("start", range(0, CASES, 25))
 def test_milp_z3_and_enumeration_give_one_verdict(start: int) -> None:
     for seed in range(start, start + 25):
-        query = random_query(seed)
-        truth = decide_by_enumeration(query)
+        query, truth = judged_query(seed)
         for options in ENGINES.values():
             check(query, truth, options)
 
 
+@pytest.mark.usefixtures("_brief_falsifier")
 @pytest.mark.parametrize("start", range(0, TYPED_CASES, 25))
 def test_typed_domains_give_one_verdict_too(start: int) -> None:
     for seed in range(10_000 + start, 10_025 + start):
-        query = random_query(seed, typed=True)
-        truth = decide_by_enumeration(query)
+        query, truth = judged_query(seed, typed=True)
         for options in ENGINES.values():
             check(query, truth, options)
 
@@ -87,8 +87,8 @@ def test_typed_domains_give_one_verdict_too(start: int) -> None:
 @pytest.mark.parametrize("start", range(0, 60, 20))
 def test_highs_alone_is_enough(start: int) -> None:
     for seed in range(start, start + 20):
-        query = random_query(seed)
-        check(query, decide_by_enumeration(query), VerifyOptions(solver="highs", falsify=False, timeout=60))
+        query, truth = judged_query(seed)
+        check(query, truth, VerifyOptions(solver="highs", falsify=False, timeout=60))
 
 
 @given(data=st.data())
