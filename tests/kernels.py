@@ -20,15 +20,15 @@ def compile_all_kernels() -> None:
     if all(map(are_kernels_ready, KERNEL_USERS)) and all(kernels.is_ready for kernels in KERNELS):
         return
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        for half in [pool.submit(_boxes_and_trainings), pool.submit(_phases_and_cones)]:
+        for half in [pool.submit(_boxes_and_training), pool.submit(_phases_and_cones)]:
             half.result()
 
 
-def _boxes_and_trainings() -> None:
+def _boxes_and_training() -> None:
     _use(BOXES)
     for kernels in KERNELS:
         if not kernels.is_ready:
-            kernels.run()
+            kernels.compile()
 
 
 def _phases_and_cones() -> None:

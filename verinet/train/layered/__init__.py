@@ -1,8 +1,8 @@
 """Training of stacks of layers with quantised weights: dense, convolutional, pooled and gated, pruned at every level.
 
 A specification names an architecture and goals. Local search finds good weights; small networks of one hidden layer,
-dense or of filters, and of two are settled by enumerating their units; everything else is a mixed-integer programme
-over the verifier's own encodings.
+dense or of filters, and of two are settled by enumerating their units; few weights at few errors are annealed, and of
+one hidden layer counted up; everything else is a mixed-integer programme over the verifier's own encodings.
 """
 
 from verinet.train.layered.architecture import (
