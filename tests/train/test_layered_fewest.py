@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from verinet.program import Progress
 from verinet.train import Budget, Loss, Objective, TrainingData, TrainOptions
 from verinet.train.layered import (
     Architecture,
@@ -181,19 +182,43 @@ def test_equal_seeds_find_equal_networks() -> None:
     assert runs[0]
 
 
-def test_the_planted_weights_are_proven_to_be_the_fewest() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.random((60, 12))
-    data = TrainingData.prepare(x, np.where((x[:, 3] > 0.5) == (x[:, 7] > 0.4), 1.0, -1.0), classes=True)
-    x = data.x[np.abs(data.x[:, [3, 7]] - [0.5, 0.4]).min(axis=1) > 0.1]
+def planted() -> tuple[TrainingData, LayeredSpecification]:
+    """Return twelve features of which one decides, far from its threshold, and a network that is large enough."""
+    x = np.random.default_rng(0).random((60, 12))
+    x = x[np.abs(x[:, [3, 7]] - [0.5, 0.4]).min(axis=1) > 0.1]
     data = TrainingData.prepare(x, np.where(x[:, 3] > 0.5, 1.0, -1.0), classes=True)
     architecture = Architecture((12,), (DenseLayer(4, integer(3)), ReluLayer(), DenseLayer(1, integer(3))))
-    specification = LayeredSpecification(architecture, Objective(Loss.ZERO_ONE, margin=0.1, l1=0.0), goals=GOALS)
-    result = train_layered(data, specification, TrainOptions(time_limit=30))
+    return data, LayeredSpecification(architecture, Objective(Loss.ZERO_ONE, margin=0.1, l1=0.0), goals=GOALS)
+
+
+def test_the_planted_weights_are_proven_to_be_the_fewest() -> None:
+    result = train_layered(*planted(), TrainOptions(time_limit=30))
     assert [float(goal.value) for goal in result.goals] == [0.0, 2.0]
     assert all(goal.proven for goal in result.goals)
     assert "ruled out" in result.goals[1].basis
     assert result.record.features == ("x3",)
+
+
+def test_an_interrupt_keeps_what_was_ruled_out() -> None:
+    def stop(progress: Progress) -> None:
+        # The weight of errors is less than one.
+        if progress.bound >= 1:
+            raise KeyboardInterrupt
+
+    result = train_layered(*planted(), TrainOptions(time_limit=30, on_progress=stop))
+    assert [float(goal.value) for goal in result.goals] == [0.0, 2.0]
+    assert (result.goals[1].bound, result.goals[1].proven) == (1.0, False)
+    assert any("interrupted" in note for note in result.record.notes)
+
+
+@pytest.mark.parametrize(("name", "bound"), [("two units", 0), ("without biases", 2)])
+def test_samples_of_one_class_are_no_pairs(name: str, bound: int) -> None:
+    # A last bias is enough; without one a weight has to be read.
+    specification, data = specification_of(name), table(2, 8, 1)
+    same = replace(data, y=np.ones(len(data.y)))
+    found = count_up(specification, samples_of(same, specification), same.scaled_x, 0.0, 7, lambda: True)
+    assert found.bound == bound
+    assert (found.values is None) == (bound > 0)
 
 
 def test_each_says_what_it_is_for() -> None:

@@ -53,6 +53,9 @@ PATIENCE = (0.5, 3.0)
 COUNTING_SHARE = 0.75
 """Part of the time that is left in which numbers of weights are ruled out one after the other."""
 
+COUNTED = "all networks of fewer weights were ruled out"
+"""What stands behind a bound by counting up."""
+
 LONG_PATIENCE = (10.0, 3.0)
 """The same of annealing where the optimum could not be proven."""
 
@@ -167,6 +170,8 @@ class _State:
     solvers: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     visited: list[Mapping[int, LayerValues]] = field(default_factory=list)
+    counted: int = 0
+    """No network of fewer weights has so few errors."""
 
     @property
     def is_met(self) -> bool:
@@ -353,7 +358,8 @@ def _optimise(state: _State) -> list[_Bound]:
         state.notes.append("interrupted: the best network so far")
     missing = state.specification.goals[len(bounds) :]
     reason = "interrupted" if state.is_met or not bounds else bounds[0].reason
-    return [*bounds, *(_Bound(LEAST[goal], "no network is below", reason) for goal in missing)]
+    known = {Goal.NONZEROS: _Bound(float(state.counted), COUNTED, reason)} if state.counted else {}
+    return [*bounds, *(known.get(goal, _Bound(LEAST[goal], "no network is below", reason)) for goal in missing)]
 
 
 def _search(state: _State) -> None:
@@ -468,6 +474,11 @@ def _count_up(state: _State, index: int, limits: Mapping[Goal, float]) -> _Bound
     """Rule out one number of weights after the other, and keep the network that is found."""
     until = time.monotonic() + COUNTING_SHARE * state.left
     known = state.best.goals[index]
+
+    def keep(bound: int) -> None:
+        state.counted = bound
+        state.report(known, bound)
+
     found = count_up(
         state.specification,
         state.samples,
@@ -475,12 +486,14 @@ def _count_up(state: _State, index: int, limits: Mapping[Goal, float]) -> _Bound
         limits[Goal.ERRORS],
         int(known),
         lambda: time.monotonic() < until,
-        lambda bound: state.report(known, bound),
+        keep,
     )
     if found.values is not None:
         state.offer(found.values)
     state.solvers["counting up"] = "one hidden layer"
-    return _Bound(float(found.bound), "all networks of fewer weights were ruled out", "the gap is open")
+    state.counted = found.bound
+    reason = "" if found.bound >= state.best.goals[index] else "the gap is open"
+    return _Bound(float(found.bound), COUNTED, reason)
 
 
 def _improve(state: _State, goal: Goal, index: int, limits: Mapping[Goal, float]) -> None:
