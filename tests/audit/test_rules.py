@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.strategies import Weights, networks, random_network
 from verinet.audit import Sample, Target, extract_rules, rules_text
 from verinet.audit.conditions import Condition, Rows, Simplifier
-from verinet.audit.rounding import decimal_text, round_condition
+from verinet.audit.rounding import decimal_text, round_condition, signed_sum
 from verinet.errors import DataError
 from verinet.model import Affine, Dense, Input, Maximum, Network, Node, dense_network, evaluate_exact_batch
 
@@ -114,6 +114,22 @@ def test_what_several_conditions_imply_is_left_out():
     assert Simplifier(rows).simplify((x, implied, y)) == (x, y)
     assert set(Simplifier(rows).simplify((x, needed, y))) == {x, needed, y}
     assert set(Simplifier(rows).simplify((x, implied, y), thorough=False)) == {x, implied, y}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_needs_hundreds_of_digits_is_written_in_full(sign):
+    """Decimals of Python round to 28 digits whatever is done to them."""
+    x = np.array([[1.1, 0.0, 5.050255739281308e-287], [0.0, 0.0, 1.1]])
+    edge = -sum(points_of(x)[0], Fraction(0))
+    condition = Condition((sign, 0, sign), sign * edge, False)
+    truth = [condition.holds(point) for point in points_of(x)]
+    written = round_condition(condition, Rows.of(x))
+    assert [written.holds(point) for point in points_of(x)] == truth
+
+
+def test_long_numbers_are_written_to_the_last_digit():
+    long = Decimal("1." + 40 * "0" + "1")
+    assert signed_sum([(long, "a")], long.copy_negate()) == f"{long} * a - {long}"
 
 
 @given(st.data())

@@ -1,4 +1,5 @@
 import itertools
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -30,7 +31,7 @@ def test_the_common_step_is_the_largest(values: list[Fraction]) -> None:
         return
     multiples = [value / step for value in values]
     assert all(multiple.denominator == 1 for multiple in multiples)
-    assert np.gcd.reduce([int(multiple) for multiple in multiples]) == 1
+    assert math.gcd(*(int(multiple) for multiple in multiples)) == 1
 
 
 def test_the_stored_numbers_count_and_not_the_decimals() -> None:

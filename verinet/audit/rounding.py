@@ -85,11 +85,13 @@ def signed_sum(terms: Sequence[tuple[Decimal, str]], constant: Decimal | None = 
     """Write ``a * x - b * y + constant``; coefficients of one are left out, and so is a constant of zero."""
     parts = []
     for coefficient, name in terms:
-        size = "" if abs(coefficient) == 1 else f"{decimal_text(abs(coefficient))} * "
+        # The absolute value by `abs` would be rounded to 28 digits.
+        magnitude = coefficient.copy_abs()
+        size = "" if magnitude == 1 else f"{decimal_text(magnitude)} * "
         parts.append(f"{'-' if coefficient < 0 else '+'} {size}{name}")
     if constant or not parts:
         constant = constant or Decimal(0)
-        parts.append(f"{'-' if constant < 0 else '+'} {decimal_text(abs(constant))}")
+        parts.append(f"{'-' if constant < 0 else '+'} {decimal_text(constant.copy_abs())}")
     text = " ".join(parts)
     return text[2:] if text.startswith("+") else "-" + text[2:]
 
@@ -184,9 +186,13 @@ def _decimal_condition(
 ) -> DecimalCondition:
     """Build the condition; where the leading coefficient is negative, both sides change their signs."""
     relation = ("<" if turned else ">") + ("" if strict else "=")
-    sign = -1 if turned else 1
-    terms = tuple((j, sign * c) for j, c in enumerate(coefficients) if c)
-    return DecimalCondition(terms, relation, sign * threshold)
+    terms = tuple((j, _signed(c, turned)) for j, c in enumerate(coefficients) if c)
+    return DecimalCondition(terms, relation, _signed(threshold, turned))
+
+
+def _signed(value: Decimal, turned: bool) -> Decimal:
+    """Change a sign, or not; arithmetic with decimals would round to 28 digits."""
+    return value.copy_negate() if turned and value else value
 
 
 def round_form(
