@@ -10,12 +10,14 @@ from verinet.encode.lowering import Lowered, lower_indicator, lower_maximum, low
 from verinet.encode.network import Encoded, encode_network, maximum, relu, variable_affine
 from verinet.encode.pattern import fix_pattern
 from verinet.encode.rows import Places, add_atoms, exact_row, linear_row
+from verinet.encode.separation import ReluCuts
 
 __all__ = [
     "Encoded",
     "Lowered",
     "Places",
     "QueryProgramme",
+    "ReluCuts",
     "add_atoms",
     "encode_domain",
     "encode_network",

@@ -49,6 +49,22 @@ Completion = Callable[[FloatArray], FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
+class Switches:
+    """Maxima of an expression and zero, ``result = max(argument, 0)``, each with a binary that is 1 for the argument.
+
+    Parameters
+    ----------
+    results, binaries : ndarray of int, shape (size,)
+        Variables.
+    arguments : Expressions
+    """
+
+    results: IntArray
+    binaries: IntArray
+    arguments: Expressions
+
+
+@dataclass(frozen=True, eq=False)
 class Lowered:
     """A programme of linear rows that says the same as a semantic one.
 
@@ -60,11 +76,13 @@ class Lowered:
         One for each semantic constraint, in order.
     size : int
         Number of variables of the semantic programme.
+    switches : Switches
     """
 
     programme: Programme
     completions: tuple[Completion, ...]
     size: int
+    switches: Switches
 
     def extend(self, point: FloatArray) -> FloatArray:
         """Extend a feasible point of the semantic programme to all variables."""
@@ -87,6 +105,17 @@ def _tightest(
 def _big_m(value: FloatArray) -> FloatArray:
     """Return a valid big-M for a row that is violated by at most `value`: not less, zero if it never is."""
     return np.where(value > 0, np.maximum(value, SMALLEST_BIG_M), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _MaximumCompletion:
+    """How maxima's binaries are computed, and which of the maxima are ReLUs."""
+
+    complete: Completion
+    switches: Switches
+
+    def __call__(self, point: FloatArray) -> FloatArray:
+        return self.complete(point)
 
 
 def lower_maximum(builder: ProgrammeBuilder, constraint: Maximum) -> Completion:
@@ -168,7 +197,12 @@ def lower_maximum(builder: ProgrammeBuilder, constraint: Maximum) -> Completion:
         won[winner] = 1.0
         return np.concatenate([won[first[pairs]], won[many]])
 
-    return complete
+    second_of = kept_arguments[last[pairs]]
+    with_zero = (np.diff(second_of.matrix.indptr) == 0) & (second_of.constant == 0.0)
+    relus = pairs[with_zero]
+    return _MaximumCompletion(
+        complete, Switches(constraint.results[relus], pair_binary[relus], kept_arguments[first[relus]])
+    )
 
 
 def lower_product(builder: ProgrammeBuilder, constraint: Product) -> Completion:
@@ -414,7 +448,14 @@ def lower_programme(programme: Programme) -> Lowered:
     """
     builder = ProgrammeBuilder.extending(replace(programme, semantic=()))
     completions = tuple(LOWERINGS[type(constraint)](builder, constraint) for constraint in programme.semantic)
-    return Lowered(_without_tiny(builder.build()), completions, programme.size)
+    none = Switches(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), Expressions.constants([]))
+    found = [none, *(c.switches for c in completions if isinstance(c, _MaximumCompletion))]
+    switches = Switches(
+        np.concatenate([part.results for part in found]),
+        np.concatenate([part.binaries for part in found]),
+        Expressions.stack([part.arguments for part in found]),
+    )
+    return Lowered(_without_tiny(builder.build()), completions, programme.size, switches)
 
 
 def _without_tiny(programme: Programme) -> Programme:

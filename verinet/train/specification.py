@@ -416,6 +416,10 @@ class UnitTightening:
         Large programmes start from a descent unit by unit.
     parts : bool
         Programmes over parts of the points, where these are more than one programme holds.
+    root_cuts : bool
+        Ideal cuts of ReLUs over the weights' box and ball, separated at the root. Off unless it is asked for: the
+        prices of any width make the root's bound as good without, and most programmes are solved more slowly with
+        them; see the figures in `tests/performance/training`.
     """
 
     cells: bool = True
@@ -427,6 +431,7 @@ class UnitTightening:
     warm_start: bool = True
     blocks: bool = True
     parts: bool = True
+    root_cuts: bool = False
 
     @classmethod
     def none(cls) -> "UnitTightening":

@@ -141,8 +141,10 @@ def grid(arguments: argparse.Namespace) -> None:
             if tight is not None and plain is not None:
                 ratios.append(plain / tight)
             for field in fields(case.tightening) if arguments.ablate else ():
-                everything_else = replace(case.tightening(), **{field.name: False})
-                show(case, solver, f"no {field.name}", options, everything_else)
+                # What is off by default is tried on top of everything.
+                usual = getattr(case.tightening(), field.name)
+                other = replace(case.tightening(), **{field.name: not usual})
+                show(case, solver, f"{'no' if usual else 'and'} {field.name}", options, other)
                 alone = replace(none, **{field.name: True})
                 named = "auto" if field.name == "cells" else solver
                 show(case, solver, f"only {field.name}", replace(options, solver=named), alone)
@@ -212,11 +214,12 @@ def breast_cancer(arguments: argparse.Namespace) -> None:
             seconds = time.monotonic() - begin
             line = f"{rows} rows, fold {number}: {float(first.goals[0].value):.4f} errors in {seconds:.1f} s"
             if arguments.sparse_limit > 0:
-                sparse = replace(errors, goals=(Goal.ERRORS, Goal.NONZEROS))
+                sparse, begin = replace(errors, goals=(Goal.ERRORS, Goal.NONZEROS)), time.monotonic()
                 second = train_layered(
                     data, sparse, TrainOptions(time_limit=arguments.sparse_limit), start=first.values
                 )
                 line += f"; {second.record.nonzeros} non-zeros of 257 (bound {second.goals[1].bound:.0f})"
+                line += f" in {time.monotonic() - begin:.1f} s"
                 line += f" at {float(second.goals[0].value):.4f} errors"
                 first = second
             accuracy = np.mean(np.sign(evaluate(first.network, x[test])[:, 0]) == y[test])

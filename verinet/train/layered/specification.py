@@ -1,6 +1,6 @@
 """What a stack of layers is trained for, and which tightenings its programme uses."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 from verinet.errors import InputError
@@ -120,6 +120,9 @@ class Tightening:
         One programme for each choice of the last layer's weights, up to the order of units, where these are few.
     warm_start : bool
         Start from local search and neighbourhoods, and look only below their objective.
+    root_cuts : bool
+        Ideal cuts of ReLUs, separated at the root. Off unless it is asked for: weights of both signs cancel in the
+        relaxation, so that there is next to nothing to cut; see the figures in `tests/performance/training`.
     """
 
     sample_bounds: bool = True
@@ -129,8 +132,9 @@ class Tightening:
     symmetry: bool = True
     signs: bool = True
     warm_start: bool = True
+    root_cuts: bool = False
 
     @classmethod
     def none(cls) -> "Tightening":
         """Return the plain big-M model."""
-        return cls(False, False, False, False, False, False, False)
+        return cls(*[False] * len(fields(cls)))
