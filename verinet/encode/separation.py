@@ -14,8 +14,8 @@ Soundness: p is found in float64 and any p will do; the two maxima are rounded u
 References
 ----------
 Anderson, Huchette, Ma, Tjandraatmadja, Vielma, Strong mixed-integer programming formulations for trained neural
-networks, Mathematical Programming 2020, for boxes. That a row of budget only shifts the coefficients is Lagrange's rule:
-the most of ``a . u`` over the share u of v that belongs to z = 1 is a fractional knapsack.
+networks, Mathematical Programming 2020, for boxes. That a row of budget only shifts the coefficients is Lagrange's
+rule: the most of ``a . u`` over the share u of v that belongs to z = 1 is a fractional knapsack.
 """
 
 from dataclasses import dataclass
