@@ -235,6 +235,9 @@ def test_each_says_what_it_is_for() -> None:
     assert not can_count_up(replace(plain, architecture=DEEP))
     assert not can_count_up(replace(plain, goals=(Goal.ERRORS, Goal.UNITS)))
     assert can_anneal(replace(plain, goals=(Goal.ERRORS, Goal.UNITS)))
+    # Of errors alone, few weights are as good as any; a margin is not counted.
+    assert can_anneal(replace(plain, goals=(Goal.ERRORS,)))
+    assert not can_anneal(replace(plain, goals=(Goal.ERRORS, Goal.MARGIN)))
 
 
 def test_a_solver_that_is_asked_for_bounds_as_before() -> None:

@@ -34,7 +34,7 @@ SLICE = 100_000
 
 
 def can_anneal(specification: LayeredSpecification) -> bool:
-    """Tell whether the goals are few errors and then few of what is counted, in a dense stack without budgets."""
+    """Tell whether the goals are few errors, and then few of what is counted, in a dense stack without budgets."""
     architecture = specification.architecture
     layers = [layer for layer in architecture.layers if not isinstance(layer, FlattenLayer)]
     alternate = all(isinstance(layer, (DenseLayer, ReluLayer)[i % 2]) for i, layer in enumerate(layers))
@@ -43,8 +43,7 @@ def can_anneal(specification: LayeredSpecification) -> bool:
         alternate
         and all(isinstance(w, Quantised) and w.has_zero for w in weights)
         and specification.goals[0] is Goal.ERRORS
-        and len(specification.goals) > 1
-        and specification.goals[1] in COUNTED
+        and all(goal in COUNTED for goal in specification.goals[1:2])
         and specification.budget == Budget()
     )
 
@@ -110,9 +109,12 @@ class _Stack:
         self.margin = specification.objective.margin
 
     def _prices(self, specification: LayeredSpecification) -> FloatArray:
-        """Price the goals behind the errors as far as they are counted, each far below the one before."""
+        """Price the goals behind the errors as far as they are counted, each far below the one before.
+
+        Where nothing is counted, few weights are as good as any, and soon found.
+        """
         prices, price = np.zeros(len(COUNTED)), 1.0
-        for goal in specification.goals[1:]:
+        for goal in specification.goals[1:] or COUNTED[:1]:
             if goal not in COUNTED:
                 break
             unit = float(np.diff(self.choices[:, :2]).min()) if goal is Goal.SIZE else 1.0

@@ -389,16 +389,18 @@ def _search(state: _State) -> None:
 def _anneal(state: _State, seed: int, until: float, patience: tuple[float, float]) -> None:
     """Look for few weights at few errors."""
     begin = improved = time.monotonic()
+    goals = state.specification.goals
 
     def running() -> bool:
         now = time.monotonic()
-        return now < min(until, improved + patience[0] + patience[1] * (improved - begin))
+        is_least = all(value <= LEAST[goal] for goal, value in zip(goals, state.best.goals, strict=True))
+        return not is_least and now < min(until, improved + patience[0] + patience[1] * (improved - begin))
 
     def keep(values: Mapping[int, LayerValues]) -> None:
         nonlocal improved
         if state.offer(values):
             improved = time.monotonic()
-            state.report(state.best.goals[0], LEAST[state.specification.goals[0]])
+            state.report(state.best.goals[0], LEAST[goals[0]])
 
     search_sparse(
         state.specification, state.samples, state.data.scaled_x, seed, running, lambda: state.best.goals[0], keep
