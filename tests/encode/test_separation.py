@@ -1,112 +1,155 @@
-"""Ideal cuts of ReLUs: no feasible point is cut off, and what brute force over all subsets finds broken is found."""
+"""Ideal cuts of ReLUs hold at every feasible point, and are found wherever one is broken."""
 
 from fractions import Fraction
 from itertools import product
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
-from verinet.encode import Encoded, ReluCuts, lower_programme, relu
-from verinet.numeric import FloatArray
-from verinet.program import Expressions, ProgrammeBuilder, Rows
+from verinet.encode import Lowered, ReluCuts, lower_programme
+from verinet.program import Expressions, Maximum, ProgrammeBuilder, Rows
 
-NUMBERS = st.floats(-3, 3)
-
-
-class Unit:
-    """``h = max(a . v + b, 0)`` over a box, with or without a budget ``c . v <= side``."""
-
-    def __init__(self, data: st.DataObject) -> None:
-        size = data.draw(st.integers(1, 4))
-        draw = lambda numbers: np.array(data.draw(st.lists(numbers, min_size=size, max_size=size)))  # noqa: E731
-        self.a, self.b = draw(NUMBERS), data.draw(NUMBERS)
-        self.lower = draw(st.floats(-2, 0))
-        self.upper = self.lower + draw(st.floats(0.25, 2))
-        self.c = draw(st.floats(0.25, 2)) if data.draw(st.booleans()) else None
-        builder = ProgrammeBuilder()
-        v = builder.variables("v", self.lower, self.upper)
-        before = Expressions.variables(v).linear(self.a[None, :]).shifted(self.b)
-        if self.c is not None:
-            least, most = self.c @ self.lower, self.c @ self.upper
-            self.side = least + data.draw(st.floats(0.1, 0.9)) * (most - least)
-            builder.rows(Expressions.variables(v).linear(self.c[None, :]), upper=self.side)
-        low, high = builder.enclosure(before)
-        relu(builder, "h", Encoded(before, low, high))
-        self.lowered = lower_programme(builder.build())
-        self.cuts = ReluCuts.of(self.lowered)
-        self.is_open = bool(low[0] < 0 < high[0])
-
-    def extreme(self, kept: float) -> list[FloatArray]:
-        """Return points of the box, and on its edges those where the budget is met."""
-        corners = [np.array(p) for p in product(*zip(self.lower, self.upper, strict=True))]
-        if self.c is None:
-            return corners
-        middle = self.lower * (1 - kept) + self.upper * kept
-        shrunk = [self.lower + (p - self.lower) * min(1.0, self._room(p)) for p in [*corners, middle]]
-        return [p for p in shrunk if self.c @ p <= self.side]
-
-    def _room(self, point: FloatArray) -> float:
-        used = float(self.c @ (point - self.lower)) if self.c is not None else 0.0
-        return 1.0 if used <= 0 else float(self.side - self.c @ self.lower) / used
-
-    def point(self, v: FloatArray, h: float, z: float) -> FloatArray:
-        point = np.zeros(self.lowered.programme.size)
-        point[: len(v)] = v
-        point[self.cuts.results], point[self.cuts.binaries] = h, z
-        return point
-
-    def subset_bound(self, v: FloatArray, z: float, subset: tuple[bool, ...]) -> float:
-        """Return what the ideal cut of a subset of the inputs says of h, over the box alone."""
-        least = np.where(self.a > 0, self.lower, self.upper)
-        most = np.where(self.a > 0, self.upper, self.lower)
-        inside = np.array(subset)
-        return float((self.a * np.where(inside, v - least * (1 - z), most * z)).sum() + self.b * z)
+WIDTH = 3
 
 
-def exceeds(rows: Rows, values: dict[int, Fraction]) -> bool:
-    """Tell whether a point breaks some row, in rational arithmetic."""
-    matrix = rows.expressions.matrix
-    for k in range(matrix.shape[0]):
-        span = slice(matrix.indptr[k], matrix.indptr[k + 1])
-        pairs = zip(matrix.indices[span], matrix.data[span], strict=True)
-        if sum((values[int(j)] * Fraction(float(w)) for j, w in pairs), Fraction(0)) > Fraction(float(rows.upper[k])):
-            return True
-    return False
+def drawn(rng: np.random.Generator, relus: int, *, budget: bool) -> Lowered:
+    """Lower random ReLUs over a box, whose signs no bound decides."""
+    builder = ProgrammeBuilder()
+    low = rng.uniform(-2, 1, WIDTH) * (not budget)
+    high = low + rng.uniform(0.5, 3, WIDTH)
+    variables = builder.variables("v", low, high)
+    a, middle = rng.normal(size=(relus, WIDTH)) * 10.0 ** rng.integers(-3, 4), (low + high) / 2
+    if budget:
+        c = rng.uniform(0.5, 2, (1, WIDTH))
+        side = float((c @ middle)[0])
+        builder.rows(Expressions.rows(c, list(variables), np.zeros(1)), upper=side)
+        middle = middle * 0.5
+    arguments = Expressions.rows(a, list(variables), -a @ middle)
+    lower, upper = builder.enclosure(arguments)
+    results = builder.variables("h", np.zeros(relus), np.maximum(upper, 0.0))
+    builder.semantic(Maximum.relu(results, arguments, lower, upper))
+    return lower_programme(builder.build())
 
 
-@given(st.data())
-def test_no_feasible_point_is_cut_off(data: st.DataObject) -> None:
-    unit = Unit(data)
-    if not unit.is_open:
-        assert not len(unit.cuts.results)
-        return
-    weight = data.draw(st.floats(0, 1))
-    broken = unit.cuts.separate(unit.point(unit.lower * (1 - weight) + unit.upper * weight, 50.0, weight), 0.0)
-    any_shift = np.array([data.draw(NUMBERS) if unit.c is not None else 0.0])
-    inside = np.array([[data.draw(st.booleans()) for _ in unit.a]])
-    either = unit.cuts.rows(np.array([0]), any_shift, inside)
-    for v in unit.extreme(weight):
-        exact = [Fraction(float(x)) for x in v]
-        before = sum((Fraction(float(a)) * x for a, x in zip(unit.a, exact, strict=True)), Fraction(float(unit.b)))
-        values = dict(enumerate(exact))
-        for z, h in ((1, before), (0, Fraction(0))):
-            values |= {int(unit.cuts.results[0]): h, int(unit.cuts.binaries[0]): Fraction(z)}
-            assert not exceeds(broken, values)
-            assert not exceeds(either, values)
+def relaxed(rng: np.random.Generator, lowered: Lowered) -> np.ndarray:
+    """Draw a point of the box that keeps the budget, with binaries that are fractions."""
+    lower, upper = lowered.programme.lower, lowered.programme.upper
+    point = rng.uniform(lower, upper)
+    point[:WIDTH] = lower[:WIDTH] + (point - lower)[:WIDTH] * rng.uniform(0, 0.5)
+    return point
 
 
-@given(st.data())
-def test_what_a_subset_breaks_is_found(data: st.DataObject) -> None:
-    unit = Unit(data)
-    if not unit.is_open:
-        return
-    z, share = data.draw(st.floats(0, 1)), data.draw(st.floats(0, 1))
-    v = unit.lower * (1 - share) + unit.upper * share
-    allowed = min(unit.subset_bound(v, z, subset) for subset in product((False, True), repeat=len(v)))
-    above = unit.cuts.separate(unit.point(v, allowed + 1e-4, z), 1e-6)
-    assert above.expressions.size == 1
-    assert exceeds(above, dict(enumerate(map(Fraction, unit.point(v, allowed + 1e-4, z).tolist()))))
-    if unit.c is None:
-        # Of the box alone no cut says more.
-        assert not unit.cuts.separate(unit.point(v, allowed - 1e-4, z), 1e-6).expressions.size
+def excess(cuts: Rows, point: list[Fraction]) -> list[Fraction]:
+    """Return by how much rows are broken, exactly."""
+    matrix = cuts.expressions.matrix.toarray()
+    return [
+        sum((Fraction(c) * x for c, x in zip(row, point, strict=False)), Fraction(0)) - Fraction(side)
+        for row, side in zip(matrix, cuts.upper, strict=True)
+    ]
+
+
+def hull(lowered: Lowered, relu: int, point: np.ndarray) -> float:
+    """Return the largest result over a point and its binary in the convex hull, by a linear programme in the share."""
+    programme, relus = lowered.programme, lowered.relus
+    a, b = relus.arguments.widened(WIDTH).matrix.toarray()[relu], relus.arguments.constant[relu]
+    v, z = point[:WIDTH], point[relus.binaries[relu]]
+    lower, upper = programme.lower[:WIDTH], programme.upper[:WIDTH]
+    low = np.maximum(z * lower, v - (1 - z) * upper)
+    high = np.minimum(z * upper, v - (1 - z) * lower)
+    rows, sides = np.zeros((0, WIDTH)), np.zeros(0)
+    matrix = programme.matrix.toarray()
+    own = np.flatnonzero((matrix[:, WIDTH:] == 0).all(axis=1))
+    for c, side in zip(matrix[own, :WIDTH], programme.rows.upper[own], strict=True):
+        rows = np.vstack([rows, c, -c])
+        sides = np.concatenate([sides, [side * z, side * (1 - z) - c @ v]])
+    found = linprog(-a, rows, sides, bounds=np.column_stack([low, np.maximum(low, high)]))
+    assert found.status == 0
+    return -float(found.fun) + b * z
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 10**6), budget=st.booleans(), wild=st.booleans())
+def test_cuts_hold_at_every_feasible_point(seed: int, budget: bool, wild: bool) -> None:
+    rng = np.random.default_rng(seed)
+    lowered = drawn(rng, 4, budget=budget)
+    relus, programme = lowered.relus, lowered.programme
+    cuts = ReluCuts.of(lowered)
+    every = np.arange(4)
+    shifts = rng.normal(size=4) * 10 if wild and budget else np.zeros(4)
+    found = [cuts.separate(relaxed(rng, lowered), 1e-6) for _ in range(5)]
+    found.append(cuts.rows(every, shifts, rng.random((4, WIDTH)) < 0.5))
+    corners = list(product(*zip(programme.lower[:WIDTH], programme.upper[:WIDTH], strict=True)))
+    side = programme.rows.upper[0] if budget else np.inf
+    first = programme.matrix.toarray()[0, :WIDTH]
+    for corner in (*corners, *rng.uniform(programme.lower[:WIDTH], programme.upper[:WIDTH], (10, WIDTH))):
+        v = [Fraction(x) for x in corner]
+        used = sum(Fraction(c) * x for c, x in zip(first, v, strict=True))
+        if budget and used > Fraction(side):
+            # Towards the corner of least values, zero, until the budget is spent to the last digit.
+            v = [x * Fraction(side) / used for x in v]
+        point = [*v, *[Fraction(0)] * (programme.size - WIDTH)]
+        for relu in every:
+            row = relus.arguments[[relu]].widened(WIDTH)
+            value = sum((Fraction(c) * x for c, x in zip(row.matrix.toarray()[0], v, strict=True)), Fraction(0))
+            value += Fraction(row.constant[0])
+            point[relus.results[relu]] = max(value, Fraction(0))
+            point[relus.binaries[relu]] = Fraction(int(value > 0))
+        assert all(amount <= 0 for rows in found for amount in excess(rows, point))
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10**6), budget=st.booleans())
+def test_a_cut_is_found_exactly_where_the_hull_is_left(seed: int, budget: bool) -> None:
+    rng = np.random.default_rng(seed)
+    lowered = drawn(rng, 2, budget=budget)
+    point, cuts = relaxed(rng, lowered), ReluCuts.of(lowered)
+    for relu in range(2):
+        most, scale = hull(lowered, relu, point), lowered.programme.upper[lowered.relus.results[relu]] + 1e-3
+        for factor in (-1e-3, 1e-3):
+            moved = point.copy()
+            moved[lowered.relus.results] = -1e9
+            moved[lowered.relus.results[relu]] = most + factor * scale
+            rows = cuts.separate(moved, 1e-5 * scale)
+            assert rows.expressions.size == (factor > 0)
+            assert all(amount > 0 for amount in excess(rows, [Fraction(x) for x in moved]))
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10**6))
+def test_a_cut_is_found_wherever_one_of_all_subsets_is_broken(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    lowered = drawn(rng, 1, budget=False)
+    relus, point = lowered.relus, relaxed(rng, lowered)
+    a, b = relus.arguments.widened(WIDTH).matrix.toarray()[0], relus.arguments.constant[0]
+    v, z = point[:WIDTH], point[relus.binaries[0]]
+    lower, upper = lowered.programme.lower[:WIDTH], lowered.programme.upper[:WIDTH]
+    near = a * (v - np.where(a > 0, lower, upper) * (1 - z))
+    far = a * np.where(a > 0, upper, lower) * z
+    least = min(np.where(inside, near, far).sum() + b * z for inside in product([False, True], repeat=WIDTH))
+    result = point[relus.results[0]]
+    scale = lowered.programme.upper[relus.results[0]]
+    if abs(result - least) > 1e-6 * scale:
+        assert ReluCuts.of(lowered).separate(point, 1e-7 * scale).expressions.size == (result > least)
+
+
+def test_only_maxima_with_zero_that_no_bound_decides_are_relus() -> None:
+    builder = ProgrammeBuilder()
+    v = builder.variables("v", np.array([-1.0, 1.0]), np.array([1.0, 2.0]))
+    both = Expressions.variables(v)
+    infinite = np.full(2, np.inf)
+    builder.semantic(Maximum.relu(builder.variables("h", np.zeros(2), np.full(2, 2.0)), both, -infinite, infinite))
+    larger = builder.variables("m", np.array([-2.0]), np.array([2.0]))
+    two = Expressions.stack([both[[0]], both[[0]].scaled(-1.0)])
+    builder.semantic(Maximum(larger, two, np.array([0, 2]), -infinite, infinite))
+    relus = lower_programme(builder.build()).relus
+    assert relus.results.tolist() == [2]
+    assert relus.arguments.value(np.array([0.25, 1.5])) == pytest.approx([0.25])
+
+
+def test_without_relus_there_is_nothing_to_separate() -> None:
+    builder = ProgrammeBuilder()
+    builder.variables("v", np.zeros(1), np.ones(1))
+    assert ReluCuts.of(lower_programme(builder.build())).separate(np.ones(1), 1e-6).expressions.size == 0

@@ -6,7 +6,7 @@ form and never see `lower_programme`.
 """
 
 from verinet.encode.domain import QueryProgramme, encode_domain, encode_query
-from verinet.encode.lowering import Lowered, lower_indicator, lower_maximum, lower_product, lower_programme
+from verinet.encode.lowering import Lowered, Relus, lower_indicator, lower_maximum, lower_product, lower_programme
 from verinet.encode.network import Encoded, encode_network, maximum, relu, variable_affine
 from verinet.encode.pattern import fix_pattern
 from verinet.encode.rows import Places, add_atoms, exact_row, linear_row
@@ -18,6 +18,7 @@ __all__ = [
     "Places",
     "QueryProgramme",
     "ReluCuts",
+    "Relus",
     "add_atoms",
     "encode_domain",
     "encode_network",

@@ -5,7 +5,7 @@ to extend a point of the semantic programme to the new variables, so that a know
 of two continuous expressions has no linear form: it stays, for solvers that branch on continuous variables.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from verinet.program import (
 __all__ = [
     "Completion",
     "Lowered",
+    "Relus",
     "keep_bilinear",
     "lower_indicator",
     "lower_maximum",
@@ -49,8 +50,8 @@ Completion = Callable[[FloatArray], FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
-class Switches:
-    """Maxima of an expression and zero, ``result = max(argument, 0)``, each with a binary that is 1 for the argument.
+class Relus:
+    """Rows and binaries that say ``result = max(argument, 0)``: a binary is 1 where the result is the argument.
 
     Parameters
     ----------
@@ -62,6 +63,21 @@ class Switches:
     results: IntArray
     binaries: IntArray
     arguments: Expressions
+
+    @classmethod
+    def none(cls) -> "Relus":
+        """Return those of a constraint without ReLUs."""
+        return cls(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), Expressions.constants([]))
+
+    @classmethod
+    def stack(cls, parts: Sequence["Relus"]) -> "Relus":
+        """Return those of several constraints."""
+        parts = [cls.none(), *parts]
+        return cls(
+            np.concatenate([part.results for part in parts]),
+            np.concatenate([part.binaries for part in parts]),
+            Expressions.stack([part.arguments for part in parts]),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,13 +92,14 @@ class Lowered:
         One for each semantic constraint, in order.
     size : int
         Number of variables of the semantic programme.
-    switches : Switches
+    relus : Relus
+        Those that have a binary.
     """
 
     programme: Programme
     completions: tuple[Completion, ...]
     size: int
-    switches: Switches
+    relus: Relus
 
     def extend(self, point: FloatArray) -> FloatArray:
         """Extend a feasible point of the semantic programme to all variables."""
@@ -107,18 +124,7 @@ def _big_m(value: FloatArray) -> FloatArray:
     return np.where(value > 0, np.maximum(value, SMALLEST_BIG_M), 0.0)
 
 
-@dataclass(frozen=True, eq=False)
-class _MaximumCompletion:
-    """How maxima's binaries are computed, and which of the maxima are ReLUs."""
-
-    complete: Completion
-    switches: Switches
-
-    def __call__(self, point: FloatArray) -> FloatArray:
-        return self.complete(point)
-
-
-def lower_maximum(builder: ProgrammeBuilder, constraint: Maximum) -> Completion:
+def lower_maximum(builder: ProgrammeBuilder, constraint: Maximum) -> tuple[Completion, Relus]:
     """Add ``y_j = max_i a_i`` by big-M rows.
 
     ``y >= a_i`` and ``y <= a_i + (max over k != i of U_k - L_i) (1 - z_i)`` with ``sum z = 1``. Members with
@@ -135,6 +141,7 @@ def lower_maximum(builder: ProgrammeBuilder, constraint: Maximum) -> Completion:
     -------
     callable
         Computes the new variables' values from a point of all earlier ones.
+    Relus
 
     References
     ----------
@@ -161,7 +168,7 @@ def lower_maximum(builder: ProgrammeBuilder, constraint: Maximum) -> Completion:
     if alone.any():
         builder.rows((results - kept_arguments)[alone], 0.0, 0.0)
     if alone.all():
-        return lambda point: np.zeros(0)
+        return lambda point: np.zeros(0), Relus.none()
     order = np.lexsort((high[members], of))
     last = np.cumsum(count) - 1
     largest = order[last]
@@ -197,15 +204,13 @@ def lower_maximum(builder: ProgrammeBuilder, constraint: Maximum) -> Completion:
         won[winner] = 1.0
         return np.concatenate([won[first[pairs]], won[many]])
 
-    second_of = kept_arguments[last[pairs]]
-    with_zero = (np.diff(second_of.matrix.indptr) == 0) & (second_of.constant == 0.0)
-    relus = pairs[with_zero]
-    return _MaximumCompletion(
-        complete, Switches(constraint.results[relus], pair_binary[relus], kept_arguments[first[relus]])
-    )
+    second_of_pair = kept_arguments[last[pairs]]
+    is_zero = (np.diff(second_of_pair.matrix.indptr) == 0) & (second_of_pair.constant == 0.0)
+    found = pairs[is_zero]
+    return complete, Relus(constraint.results[found], pair_binary[found], kept_arguments[first[found]])
 
 
-def lower_product(builder: ProgrammeBuilder, constraint: Product) -> Completion:
+def lower_product(builder: ProgrammeBuilder, constraint: Product) -> tuple[Completion, Relus]:
     """Add ``y = w a`` for an integer w by binaries that all products of one weight share.
 
     A weight of few values gets a binary for each value but one, and its products the convex hull: with r the value
@@ -223,6 +228,7 @@ def lower_product(builder: ProgrammeBuilder, constraint: Product) -> Completion:
     -------
     callable
         Computes the new variables' values from a point of all earlier ones.
+    Relus
 
     References
     ----------
@@ -241,7 +247,7 @@ def lower_product(builder: ProgrammeBuilder, constraint: Product) -> Completion:
         for lower, rows in ((_lower_by_values, np.flatnonzero(few[of])), (_lower_by_bits, np.flatnonzero(~few[of])))
         if len(rows)
     ]
-    return lambda point: np.concatenate([np.zeros(0), *(complete(point) for complete in completions)])
+    return lambda point: np.concatenate([np.zeros(0), *(complete(point) for complete in completions)]), Relus.none()
 
 
 @dataclass(frozen=True, eq=False)
@@ -375,7 +381,7 @@ def _lower_by_bits(
     return complete
 
 
-def lower_indicator(builder: ProgrammeBuilder, constraint: Indicator) -> Completion:
+def lower_indicator(builder: ProgrammeBuilder, constraint: Indicator) -> tuple[Completion, Relus]:
     """Add ``z = active implies e <= 0`` as ``e <= U (1 - z)``, or ``e <= U z`` if active means zero.
 
     Parameters
@@ -388,6 +394,7 @@ def lower_indicator(builder: ProgrammeBuilder, constraint: Indicator) -> Complet
     -------
     callable
         Computes the new variables' values from a point of all earlier ones.
+    Relus
     """
     _, high = _tightest(builder, constraint.expressions, np.full(len(constraint.upper), -np.inf), constraint.upper)
     if not np.isfinite(high).all():
@@ -398,10 +405,10 @@ def lower_indicator(builder: ProgrammeBuilder, constraint: Indicator) -> Complet
         builder.rows(constraint.expressions + condition, upper=slack)
     else:
         builder.rows(constraint.expressions - condition, upper=0.0)
-    return lambda point: np.zeros(0)
+    return lambda point: np.zeros(0), Relus.none()
 
 
-def keep_bilinear(builder: ProgrammeBuilder, constraint: Bilinear) -> Completion:
+def keep_bilinear(builder: ProgrammeBuilder, constraint: Bilinear) -> tuple[Completion, Relus]:
     """Leave a product of continuous expressions as it stands.
 
     Parameters
@@ -414,12 +421,13 @@ def keep_bilinear(builder: ProgrammeBuilder, constraint: Bilinear) -> Completion
     -------
     callable
         There are no new variables to compute.
+    Relus
     """
     builder.semantic(constraint)
-    return lambda point: np.zeros(0)
+    return lambda point: np.zeros(0), Relus.none()
 
 
-LOWERINGS: Mapping[type, Callable[..., Completion]] = {
+LOWERINGS: Mapping[type, Callable[..., tuple[Completion, Relus]]] = {
     Maximum: lower_maximum,
     Product: lower_product,
     Indicator: lower_indicator,
@@ -447,15 +455,10 @@ def lower_programme(programme: Programme) -> Lowered:
         If an expression that needs a big-M has no finite bound.
     """
     builder = ProgrammeBuilder.extending(replace(programme, semantic=()))
-    completions = tuple(LOWERINGS[type(constraint)](builder, constraint) for constraint in programme.semantic)
-    none = Switches(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), Expressions.constants([]))
-    found = [none, *(c.switches for c in completions if isinstance(c, _MaximumCompletion))]
-    switches = Switches(
-        np.concatenate([part.results for part in found]),
-        np.concatenate([part.binaries for part in found]),
-        Expressions.stack([part.arguments for part in found]),
-    )
-    return Lowered(_without_tiny(builder.build()), completions, programme.size, switches)
+    parts = [LOWERINGS[type(constraint)](builder, constraint) for constraint in programme.semantic]
+    completions = tuple(complete for complete, _ in parts)
+    relus = Relus.stack([found for _, found in parts])
+    return Lowered(_without_tiny(builder.build()), completions, programme.size, relus)
 
 
 def _without_tiny(programme: Programme) -> Programme:

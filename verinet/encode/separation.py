@@ -69,31 +69,31 @@ class ReluCuts:
 
     @classmethod
     def of(cls, lowered: Lowered) -> "ReluCuts":
-        """Find the ReLUs of a lowered programme: maxima of an expression and zero with a binary.
+        """Find the ReLUs of a lowered programme that have a binary, and variables with finite bounds.
 
         Parameters
         ----------
         lowered : Lowered
         """
-        switches = lowered.switches
-        matrix = switches.arguments.matrix
-        counts = np.diff(matrix.indptr)
-        size, width = len(counts), int(counts.max(initial=0))
-        inside = np.arange(width) < counts[:, None]
-        variables, coefficients = np.zeros((size, width), dtype=np.int64), np.zeros((size, width))
-        variables[inside], coefficients[inside] = matrix.indices, matrix.data
-        programme = lowered.programme
-        lower = np.where(inside, programme.lower[variables], 0.0)
-        upper = np.where(inside, programme.upper[variables], 0.0)
-        shares, budgets = _budgets(programme, variables, inside)
+        programme, found = lowered.programme, lowered.relus
+        arguments = found.arguments.matrix.copy()
+        # A variable that stands twice would count twice in a budget.
+        arguments.sum_duplicates()
+        counts = np.diff(arguments.indptr)
+        inside = np.arange(int(counts.max(initial=0))) < counts[:, None]
+        variables, coefficients = np.zeros(inside.shape, dtype=np.int64), np.zeros(inside.shape)
+        variables[inside], coefficients[inside] = arguments.indices, arguments.data
+        lower, upper = (np.where(inside, bound[variables], 0.0) for bound in (programme.lower, programme.upper))
+        boxed = np.flatnonzero(np.isfinite(lower).all(axis=1) & np.isfinite(upper).all(axis=1))
+        shares, budgets = _budgets(programme, variables[boxed], inside[boxed])
         return cls(
-            switches.results,
-            switches.binaries,
-            variables,
-            coefficients,
-            switches.arguments.constant,
-            lower,
-            upper,
+            found.results[boxed],
+            found.binaries[boxed],
+            variables[boxed],
+            coefficients[boxed],
+            found.arguments.constant[boxed],
+            lower[boxed],
+            upper[boxed],
             shares,
             budgets,
         )
@@ -120,27 +120,20 @@ class ReluCuts:
         near, far = reduced * (v - least * (1.0 - z)), reduced * most * z
         inside = near < far
         used = (self.shares * v).sum(axis=1)
-        with np.errstate(invalid="ignore"):
-            paid = np.where(shifts > 0, self.budgets * z[:, 0], used - self.budgets * (1.0 - z[:, 0]))
-        offset = np.where(shifts != 0, shifts * paid, 0.0) + self.constants * z[:, 0]
-        return np.where(inside, near, far).sum(axis=1) + offset, inside
+        paid = np.where(shifts > 0, self.budgets * z[:, 0], used - self.budgets * (1.0 - z[:, 0]))
+        return np.where(inside, near, far).sum(axis=1) + shifts * paid + self.constants * z[:, 0], inside
 
     def _best_shifts(self, point: FloatArray) -> FloatArray:
-        """Return the shift at which each ReLU's cut is tightest: a cut's side is convex in it, with few breakpoints."""
-        spent = self.shares > 0
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.where(spent, self.coefficients / self.shares, 0.0)
-        breaks = np.sort(np.column_stack([ratios, np.zeros(len(ratios))]), axis=1)
-        rows = np.arange(len(breaks))
-        first, last = np.zeros(len(breaks), dtype=np.int64), np.full(len(breaks), breaks.shape[1] - 1)
-        while (first < last).any():
-            middle = (first + last) // 2
-            here, _ = self._limits(breaks[rows, middle], point)
-            after, _ = self._limits(breaks[rows, np.minimum(middle + 1, last)], point)
-            falls = after < here
-            first, last = np.where(falls, middle + 1, first), np.where(falls, last, middle)
-            first = np.minimum(first, last)
-        return breaks[rows, first]
+        """Return the shift at which each ReLU's cut is tightest: a cut's side is linear between its breakpoints."""
+        spent = self.shares > SMALLEST_COEFFICIENT
+        breaks = np.divide(self.coefficients, self.shares, out=np.zeros(spent.shape), where=spent)
+        best = np.zeros(len(breaks))
+        least, _ = self._limits(best, point)
+        for column in np.flatnonzero(spent.any(axis=0)):
+            side, _ = self._limits(breaks[:, column], point)
+            best = np.where(side < least, breaks[:, column], best)
+            least = np.minimum(side, least)
+        return best
 
     def rows(self, relus: IntArray, shifts: FloatArray, inside: BoolArray) -> Rows:
         """Return the cuts of some ReLUs.
@@ -163,8 +156,7 @@ class ReluCuts:
         when_off = self._most(relus, np.zeros_like(p), p, off, np.zeros(len(p)))
         steps = np.nextafter(when_on - when_off, np.inf)
         steps = np.where(np.abs(steps) < SMALLEST_BIG_M, np.where(steps > 0, SMALLEST_BIG_M, 0.0), steps)
-        usable = np.flatnonzero(np.isfinite(steps) & np.isfinite(when_off))
-        return self._assembled(relus[usable], p[usable], steps[usable], when_off[usable])
+        return self._assembled(relus, p, steps, when_off)
 
     def _most(
         self, relus: IntArray, a: FloatArray, p: FloatArray, price: FloatArray, constant: FloatArray
@@ -174,15 +166,13 @@ class ReluCuts:
         Soundness: ``(a - p) . v <= price B + (a - p - price c) . v`` for a price that is not negative.
         """
         c, lower, upper = self.shares[relus], self.lower[relus], self.upper[relus]
-        paid = np.where(price > 0, price * self.budgets[relus], 0.0)
+        paid = price * self.budgets[relus]
         reduced = a - p - price[:, None] * c
-        with np.errstate(invalid="ignore"):
-            terms = np.where(reduced != 0, np.maximum(reduced * lower, reduced * upper), 0.0)
-        magnitude = np.abs(a) + np.abs(p) + price[:, None] * c
-        reach = np.where(magnitude > 0, magnitude * np.maximum(np.abs(lower), np.abs(upper)), 0.0)
-        total = terms.sum(axis=1) + paid + constant
-        slack = (reach.sum(axis=1) + paid + np.abs(constant)) * ((p.shape[1] + 8) * ROUNDING)
-        return np.asarray(np.nextafter(total + slack + np.finfo(np.float64).tiny, np.inf))
+        total = np.maximum(reduced * lower, reduced * upper).sum(axis=1) + paid + constant
+        reach = (np.abs(a) + np.abs(p) + price[:, None] * c) * np.maximum(np.abs(lower), np.abs(upper))
+        slack = (reach.sum(axis=1) + np.abs(paid) + np.abs(constant)) * ((p.shape[1] + 8) * ROUNDING)
+        highest: FloatArray = np.nextafter(total + slack + np.finfo(np.float64).tiny, np.inf)
+        return highest
 
     def _assembled(self, relus: IntArray, p: FloatArray, steps: FloatArray, sides: FloatArray) -> Rows:
         """Return ``h - p . v - step z <= side``."""
@@ -203,6 +193,7 @@ def _budgets(programme: Programme, variables: IntArray, inside: BoolArray) -> tu
     rows = programme.rows
     # Both sides of each row, as upper ones.
     matrix = sp.csc_array(sp.vstack([programme.matrix, -programme.matrix]))
+    matrix.sum_duplicates()
     sides = np.concatenate([rows.upper - rows.expressions.constant, rows.expressions.constant - rows.lower])
     sides = np.nextafter(sides, np.inf)
     least = Expressions(sp.csr_array(matrix), np.zeros(len(sides))).enclosure(programme.lower, programme.upper)[0]
@@ -212,9 +203,9 @@ def _budgets(programme: Programme, variables: IntArray, inside: BoolArray) -> tu
         key = own.tobytes()
         if key not in known:
             known[key] = _tightest(matrix[:, own], sides, least, programme.lower[own], programme.upper[own])
-        row = known[key]
-        if row is not None:
-            shares[relu, entries], budgets[relu] = row
+        tightest = known[key]
+        if tightest is not None:
+            shares[relu, entries], budgets[relu] = tightest
     return shares, budgets
 
 

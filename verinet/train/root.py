@@ -1,77 +1,84 @@
-"""Cuts at the root: the relaxation of a programme is solved again and again, each time with the rows that it broke."""
+"""Ideal cuts of ReLUs at the root of a programme: relax, separate, and solve again."""
 
 from dataclasses import replace
 
 import numpy as np
 
 from verinet.encode import Lowered, ReluCuts
+from verinet.errors import SolverError
 from verinet.numeric import FloatArray
-from verinet.program import Expressions, Programme, ProgrammeBuilder, Rows, SolveOptions, Status
-from verinet.solve import choose
+from verinet.program import Expressions, ProgrammeBuilder, Rows
+from verinet.solve import GrowingProgramme
+from verinet.solve.linear_form import linear_form
 from verinet.verify import Deadline
 
-__all__ = ["with_root_cuts"]
+__all__ = ["ROOT_SHARE", "with_root_cuts"]
 
-MOST_ROUNDS = 20
-"""Of solving and cutting."""
+ROOT_SHARE = 0.1
+"""Part of a programme's time for its root."""
 
-VIOLATION = 1e-6
-"""By how much a point breaks a cut that is worth a row: more than a solver's tolerance."""
+VIOLATION = 1e-4
+"""By how much a result must exceed a cut's side for the cut to be added."""
 
-STALLED = 1e-5
-"""Relative: a smaller rise of the bound ends the rounds."""
+STALL, PATIENCE = 1e-4, 5
+"""Rounds that end the loop, where each moves the bound by less than so much of its magnitude."""
 
 
-def with_root_cuts(lowered: Lowered, solver: str, deadline: Deadline) -> Lowered:
-    """Add ideal cuts of ReLUs that points of the relaxation break; those that are slack at the last one are left out.
+def with_root_cuts(lowered: Lowered, seconds: float) -> Lowered:
+    """Add the ideal cuts that the optimum of the linear relaxation breaks, round after round.
+
+    Integrality and constraints that are not linear are left out of the relaxation. Cuts that are slack at its last
+    optimum are dropped.
 
     Parameters
     ----------
     lowered : Lowered
-    solver : str
-        For the relaxations.
-    deadline : Deadline
-        For all of them.
+    seconds : float
+        Of wall time; a relaxation that it cuts short ends the rounds.
 
-    Returns
-    -------
-    Lowered
-        With the same feasible points; products of continuous expressions have no relaxation that is linear, and get no
-        cuts.
+    Notes
+    -----
+    Soundness: every feasible point stays, whatever HiGHS claims of the relaxation (see `ReluCuts`).
     """
-    if not lowered.programme.is_linear:
-        return lowered
-    cuts, programme, best = ReluCuts.of(lowered), lowered.programme, -np.inf
+    cuts, deadline = ReluCuts.of(lowered), Deadline.after(seconds)
+    form, programme = linear_form(lowered.programme), lowered.programme
+    relaxation = GrowingProgramme()
+    relaxation.add_columns(form.cost, programme.lower, programme.upper, np.zeros((0, programme.size)))
+    relaxation.add_rows(form.lower, form.upper, form.matrix)
     found: list[Rows] = []
-    point = None
-    for _ in range(MOST_ROUNDS):
-        relaxed = replace(programme, integer=np.zeros(programme.size, dtype=np.bool_))
-        options = SolveOptions(time_limit=max(deadline.left, 0.1))
-        outcome = choose(relaxed, solver).backend.solve(relaxed, options)
-        if outcome.status is not Status.OPTIMAL or outcome.values is None:
-            break
-        point = outcome.values
+    point = _optimum(relaxation, deadline)
+    stalled = 0
+    while point is not None and stalled < PATIENCE:
         broken = cuts.separate(point, VIOLATION)
-        stalled = outcome.bound <= best + STALLED * max(1.0, abs(outcome.bound))
-        if not broken.expressions.size or stalled or deadline.passed:
+        if not broken.expressions.size:
             break
-        best = outcome.bound
         found.append(broken)
-        programme = _extended(programme, broken)
-    return lowered if point is None else replace(lowered, programme=_with_tight(lowered.programme, found, point))
+        relaxation.add_rows(broken.lower, broken.upper, broken.expressions.widened(programme.size).matrix)
+        after = _optimum(relaxation, deadline)
+        if after is None:
+            break
+        before, bound = form.cost @ point, form.cost @ after
+        stalled = stalled + 1 if bound - before <= STALL * abs(bound) else 0
+        point = after
+    return lowered if point is None else _with_tight(lowered, found, point)
 
 
-def _extended(programme: Programme, rows: Rows) -> Programme:
-    builder = ProgrammeBuilder.extending(programme)
-    builder.rows(rows.expressions, rows.lower, rows.upper)
-    return builder.build()
+def _optimum(relaxation: GrowingProgramme, deadline: Deadline) -> FloatArray | None:
+    """Return the optimum that HiGHS claims, None where it claims none."""
+    if deadline.passed:
+        return None
+    try:
+        solution = relaxation.solve(deadline.left)
+    except SolverError:
+        return None
+    return None if solution is None else solution[0]
 
 
-def _with_tight(programme: Programme, found: list[Rows], point: FloatArray) -> Programme:
-    """Add those rows that a point meets with equality, but for a solver's tolerance."""
-    if not found:
-        return programme
-    expressions = Expressions.stack([rows.expressions for rows in found])
-    upper = np.concatenate([rows.upper for rows in found])
-    tight = np.flatnonzero(expressions.value(point) >= upper - VIOLATION)
-    return _extended(programme, Rows(expressions[tight], np.full(len(tight), -np.inf), upper[tight]))
+def _with_tight(lowered: Lowered, found: list[Rows], point: FloatArray) -> Lowered:
+    """Add the rows that are not slack at a point."""
+    builder = ProgrammeBuilder.extending(lowered.programme)
+    for rows in found:
+        expressions: Expressions = rows.expressions
+        tight = expressions.widened(lowered.programme.size).value(point) >= rows.upper - VIOLATION
+        builder.rows(expressions[tight], rows.lower[tight], rows.upper[tight])
+    return replace(lowered, programme=builder.build())

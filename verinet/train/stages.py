@@ -16,7 +16,7 @@ from verinet.train.blocks import descend_by_blocks
 from verinet.train.demand_rows import ScaledDemands
 from verinet.train.dual import DualSolution
 from verinet.train.programme import Parameters, TrainingProgramme, build_programme
-from verinet.train.root import with_root_cuts
+from verinet.train.root import ROOT_SHARE, with_root_cuts
 from verinet.train.run import TrainingRun
 from verinet.train.specification import AnyWidthSpecification, Objective, Skip, Specification, TrainOptions
 from verinet.train.subset import equivalent_points, solve_by_subsets, tangent_floors
@@ -41,9 +41,6 @@ WARM_START_SHARE = 0.25
 
 BLOCKS_SHARE = 0.08
 """Part of the time limit for the descent unit by unit: the bound needs the rest more."""
-
-ROOT_SHARE = 0.1
-"""Part of the time left for cuts at the root, where they are asked for."""
 
 SEEDS_APART = 1000
 """Between rounds of gradient runs, so that the seeds 0, 1, ... of several trainings share none."""
@@ -205,7 +202,7 @@ def solve_whole(
     training = build_programme(run.specification, run.data, largest, prices, demands, run.tightening)
     lowered = lower_programme(training.programme)
     if run.tightening.root_cuts:
-        lowered = with_root_cuts(lowered, run.options.solver, deadline.within(ROOT_SHARE * deadline.left))
+        lowered = with_root_cuts(lowered, ROOT_SHARE * deadline.left)
     choice = choose(lowered.programme, run.options.solver)
     fits = run.tightening.warm_start and (np.isfinite(start.objective) or not demands.clauses)
     outcome = choice.backend.solve(

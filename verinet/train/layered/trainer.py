@@ -29,9 +29,8 @@ from verinet.train.layered.search import Found, priced_specifications, search
 from verinet.train.layered.sparse_search import can_anneal, search_sparse
 from verinet.train.layered.specification import Goal, LayeredSpecification, Tightening
 from verinet.train.result import Method, TrainingRecord
-from verinet.train.root import with_root_cuts
+from verinet.train.root import ROOT_SHARE, with_root_cuts
 from verinet.train.specification import TrainOptions
-from verinet.verify import Deadline
 
 __all__ = [
     "GoalResult",
@@ -54,9 +53,6 @@ PATIENCE = (0.5, 3.0)
 
 COUNTING_SHARE = 0.75
 """Part of the time that is left in which numbers of weights are ruled out one after the other."""
-
-ROOT_SHARE = 0.1
-"""Part of a programme's time for cuts at the root, where they are asked for."""
 
 COUNTED = "all networks of fewer weights were ruled out"
 """What stands behind a bound by counting up."""
@@ -579,8 +575,9 @@ def _solve(
 ) -> Outcome:
     """Solve towards a goal, from a start or below what is known."""
     lowered = lower_programme(layered.towards(goal, limits))
+    until = time.monotonic() + min(seconds, state.left + 1.0)
     if state.tightening.root_cuts:
-        lowered = with_root_cuts(lowered, state.options.solver, Deadline.after(ROOT_SHARE * min(seconds, state.left)))
+        lowered = with_root_cuts(lowered, ROOT_SHARE * (until - time.monotonic()))
     choice = choose(lowered.programme, state.options.solver)
     state.solvers[choice.backend.label] = choice.reason
     warm = state.tightening.warm_start
@@ -594,7 +591,7 @@ def _solve(
     return choice.backend.solve(
         lowered.programme,
         SolveOptions(
-            time_limit=max(min(seconds, state.left + 1.0), 0.1),
+            time_limit=max(until - time.monotonic(), 0.1),
             threads=state.options.threads,
             gap_tolerance=state.options.gap_tolerance,
             seed=state.options.seed,
