@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, partial
 
-from verinet.bounds import InputSet, NetworkBounds, bound_network
+from verinet.bounds import InputSet, bound_network
 from verinet.errors import InputError
 from verinet.model import Affine, Domain, Monotone, Network, Property, Query, Reduction, Region, reduce_property
 from verinet.numeric import FloatArray
@@ -87,6 +87,26 @@ _IN_TURN = "branch, then milp"
 """What ``auto`` may choose beside them."""
 
 
+@dataclass(frozen=True)
+class _Glance:
+    """What bounds alone say of a region.
+
+    Parameters
+    ----------
+    unstable : int
+        Open neurons.
+    refuted : Finding or None
+    """
+
+    unstable: int
+    refuted: Finding | None
+
+    @classmethod
+    def at(cls, network: Network, region: Region) -> "_Glance":
+        bounds = bound_network(network, InputSet.of(region.domain))
+        return cls(bounds.unstable, refuted_at_once(bounds, region))
+
+
 @dataclass(frozen=True, eq=False)
 class _Task:
     """One question with its options and its deadline.
@@ -138,14 +158,14 @@ class _Task:
         return self.reduction.query.regions
 
     @cached_property
-    def bounds(self) -> tuple[NetworkBounds, ...]:
-        """Of each region."""
-        return tuple(bound_network(self.searched, InputSet.of(region.domain)) for region in self.regions)
+    def glances(self) -> tuple[_Glance, ...]:
+        """What bounds say of each region; the bounds themselves are not kept, there may be thousands of regions."""
+        return tuple(_Glance.at(self.searched, region) for region in self.regions)
 
     @property
     def unstable(self) -> int:
         """Open neurons of all regions together."""
-        return sum(bounds.unstable for bounds in self.bounds)
+        return sum(glance.unstable for glance in self.glances)
 
     def verdict(self, answer: Answer, engine: str, **details: object) -> Verdict:
         seconds = time.monotonic() - self.started
@@ -316,9 +336,9 @@ def _searched(task: _Task) -> Verdict:
     name, why = _chosen(task)
     engine = f"{name} ({why})"
     if task.options.engine == "auto" and name not in WATCHFUL:
-        refuted = [refuted_at_once(*pair) for pair in zip(task.bounds, task.regions, strict=True)]
-        if all(finding is not None for finding in refuted):
-            return _confirmed(task, engine, _evidence(f for f in refuted if f is not None), task.unstable)
+        refuted = [glance.refuted for glance in task.glances if glance.refuted is not None]
+        if len(refuted) == len(task.regions):
+            return _confirmed(task, engine, _evidence(refuted), task.unstable)
     if task.options.falsify and name not in WATCHFUL:
         point = _falsified(task, FALSIFIER_ROUNDS.get(name, 1))
         if point is not None:
