@@ -185,13 +185,13 @@ def _convolution_map(plan: _Plan, size_in: int) -> Convolution | None:
     groups = _among(choice, [g for g in (1, 2) if channels % g == 0])
     filters = groups * choice.integer(1, 2)
     kernel = (choice.integer(1, min(2, height)), choice.integer(1, min(2, width)))
-    pads = tuple(choice.integer(0, 1) for _ in range(4))
+    pads = (choice.integer(0, 1), choice.integer(0, 1), choice.integer(0, 1), choice.integer(0, 1))
     strides = (choice.integer(1, 2), choice.integer(1, 2))
-    dilations = tuple(
+    down, across = (
         1 if k > 1 and n < 3 else choice.integer(1, 2) for k, n in zip(kernel, (height, width), strict=True)
     )
     weights = choice.weights((filters, channels // groups, *kernel), plan.kind)
-    result = Convolution(weights, (channels, height, width), strides, pads, dilations, groups)  # type: ignore[arg-type]
+    result = Convolution(weights, (channels, height, width), strides, pads, (down, across), groups)
     return result if result.size_out <= 2 * plan.width else None
 
 

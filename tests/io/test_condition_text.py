@@ -63,6 +63,7 @@ def by_python(text: str, a, b, radius, color, score) -> bool:
     """Evaluate the text by Python with every number made a fraction first."""
     text = text.replace("'mean radius'", "radius").replace("'color=red' >= 1", "color == 'red'")
     text = re.sub(r"(?<![\w.])(\d[\d_]*\.?\d*(?:e-?\d+)?|\.\d+)", r"F('\1')", text)
+    # Python is the judge of what its own operators mean; the text is one that the strategies above drew.
     return eval(text, {"F": Fraction, "a": a, "b": b, "radius": radius, "color": color, "score": score})
 
 

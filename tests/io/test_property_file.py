@@ -143,7 +143,8 @@ def test_several_points_become_a_property_each(read) -> None:
     assert isinstance(found[0], Robust)
     assert found[0].centre == (Fraction(3, 2), 20, 1, 0, 1)
     (single,) = read(INPUTS + ROBUST.replace(POINT, '[1.5, 20, 1, "light blue"]')).properties
-    assert (single.name, single.centre) == ("r", found[0].centre)  # type: ignore[union-attr]
+    assert isinstance(single, Robust)
+    assert (single.name, single.centre) == ("r", found[0].centre)
 
 
 def test_points_may_stand_in_a_data_file(read, tmp_path: Path) -> None:
@@ -151,7 +152,8 @@ def test_points_may_stand_in_a_data_file(read, tmp_path: Path) -> None:
     text = INPUTS + ROBUST.replace(f"at = {POINT}", 'data = "people.csv"')
     found = read(text).properties
     assert [prop.name for prop in found] == ["r [1]", "r [2]"]
-    assert [prop.centre for prop in found] == [(Fraction(1, 10), 20, 1, 1, 0), (2000, 30, 0, 0, 1)]  # type: ignore[union-attr]
+    centres = [prop.centre for prop in found if isinstance(prop, Robust)]
+    assert centres == [(Fraction(1, 10), 20, 1, 1, 0), (2000, 30, 0, 0, 1)]
     assert [prop.name for prop in read(text + "rows = [2]").properties] == ["r [2]"]
     for rows, message in (("[3]", "there is no row 3"), ("[0]", "rows")):
         with pytest.raises(InputError, match=message):
@@ -198,7 +200,9 @@ def test_many_alike_inputs_are_counted(read) -> None:
     text = f"[inputs]\ncount = 784\nrange = [0, 1]\n{LINEAR.replace('score <= 1', 'Y_3 <= 2 * X_783')}"
     found = read(text)
     assert (len(found.features), found.features[783].name, found.outputs) == (784, "X_783", ())
-    assert str(found.properties[0].require) == "-2 X_783 + Y_3 <= 0"  # type: ignore[union-attr]
+    (prop,) = found.properties
+    assert isinstance(prop, Linear)
+    assert str(prop.require) == "-2 X_783 + Y_3 <= 0"
 
 
 def test_an_input_may_be_named_count(read) -> None:
@@ -208,9 +212,14 @@ def test_an_input_may_be_named_count(read) -> None:
 
 def test_one_named_output_is_the_default(read) -> None:
     one = INPUTS.replace(', "other one"', "")
-    assert read(one + MONOTONE.replace('output = "score"\n', "")).properties[0].output == 0  # type: ignore[union-attr]
     unnamed = INPUTS.split("[outputs]")[0]
-    assert read(unnamed + MONOTONE.replace('"score"', '"Y_2"')).properties[0].output == 2  # type: ignore[union-attr]
+    for text, output in (
+        (one + MONOTONE.replace('output = "score"\n', ""), 0),
+        (unnamed + MONOTONE.replace('"score"', '"Y_2"'), 2),
+    ):
+        (prop,) = read(text).properties
+        assert isinstance(prop, Monotone)
+        assert prop.output == output
 
 
 BAD = {

@@ -7,7 +7,6 @@ import pytest
 
 from tests.train.layered_cases import table
 from verinet.encode import lower_programme
-from verinet.solve import get
 from verinet.train import Loss, Objective, Specification, TrainingData, TrainOptions, UnitTightening, train
 from verinet.train.layered import (
     Architecture,
@@ -21,8 +20,6 @@ from verinet.train.programme import build_programme
 from verinet.train.root import with_root_cuts
 
 QUICK = TrainOptions(solver="highs", time_limit=30, gap_tolerance=1e-7)
-
-HIGHS = pytest.mark.skipif(not get("highs").is_installed(), reason="needs HiGHS")
 
 PLAIN = [UnitTightening.none(), UnitTightening(cells=False)]
 
@@ -39,7 +36,6 @@ def test_they_are_off_by_default_and_in_the_plain_model() -> None:
     assert not any(tightening.root_cuts for tightening in kinds)
 
 
-@HIGHS
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("tightening", PLAIN, ids=["plain", "tight"])
 def test_the_optimum_of_units_stays(seed: int, tightening: UnitTightening) -> None:
@@ -51,7 +47,6 @@ def test_the_optimum_of_units_stays(seed: int, tightening: UnitTightening) -> No
     assert found[1].status is found[0].status
 
 
-@HIGHS
 @pytest.mark.parametrize(
     "tightening", [Tightening.none(), Tightening(signs=False, warm_start=False)], ids=["plain", "tight"]
 )
@@ -67,7 +62,6 @@ def test_the_optimum_of_layers_stays(tightening: Tightening) -> None:
     assert found[1].status is found[0].status
 
 
-@HIGHS
 def test_the_rows_cut_off_the_relaxation_and_no_network() -> None:
     data, specification = drawn(3, 12), Specification(1, 1, objective=Objective(l1=0.01))
     training = build_programme(specification, data, tightening=UnitTightening.none())

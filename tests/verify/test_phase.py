@@ -1,7 +1,7 @@
 """The phase engine against an independent oracle, on its edges, and on questions that mean the same."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 
@@ -29,6 +29,7 @@ from verinet.model import (
     Dense,
     Domain,
     L1Ball,
+    LinearExpression,
     Network,
     Query,
     Region,
@@ -204,11 +205,11 @@ def rows_that_cancel(count: int) -> Iterator[tuple[Fraction, ...]]:
 
 @pytest.mark.usefixtures("_blind")
 @pytest.mark.parametrize("of", [x, y])
-def test_atoms_whose_combination_cancels_prove_nothing(of: object) -> None:
+def test_atoms_whose_combination_cancels_prove_nothing(of: Callable[[], LinearExpression]) -> None:
     # All atoms hold, with equality, at 3/2; what is left of their combination is rounding alone.
     wrong = 0
     for weights in rows_that_cancel(40):
-        atoms = tuple(Atom((of() - constant(Fraction(3, 2))) * w) for w in weights)  # type: ignore[operator]
+        atoms = tuple(Atom((of() - constant(Fraction(3, 2))) * w) for w in weights)
         query = one(identity(), Domain.from_box([1], [2]), atoms)
         assert query.violated_at((Fraction(3, 2),))
         wrong += by_phases(query).outlook is Outlook.REFUTED
@@ -286,12 +287,11 @@ def test_several_regions_are_each_decided() -> None:
 
 def rescaled(network: Network, factors: np.ndarray) -> Network:
     """Return a network that takes its inputs multiplied by powers of two."""
-    first = next(node for node in network.nodes if isinstance(node.op, Affine))
-    weights = first.op.maps[0].weights / factors  # type: ignore[union-attr]
-    nodes = (
-        replace(node, op=Affine((Dense(weights),), node.op.bias)) if node is first else node  # type: ignore[union-attr]
-        for node in network.nodes
-    )
+    place, op = next((i, node.op) for i, node in enumerate(network.nodes) if isinstance(node.op, Affine))
+    (first,) = op.maps
+    assert isinstance(first, Dense)
+    nodes = list(network.nodes)
+    nodes[place] = replace(nodes[place], op=Affine((Dense(first.weights / factors),), op.bias))
     return Network(tuple(nodes), network.outputs)
 
 

@@ -40,9 +40,9 @@ def endless() -> Query:
     return above_the_samples(random_dense(0, [20, 60, 60, 60, 1]), 1.0)
 
 
-def searched(query: Query, **options: object) -> Finding:
+def searched(query: Query, **options: Any) -> Finding:
     (region,) = query.regions
-    chosen = VerifyOptions(**{"engine": "phase", "timeout": 1.0, "falsify": False, **options})  # type: ignore[arg-type]
+    chosen = VerifyOptions(**{"engine": "phase", "timeout": 1.0, "falsify": False, **options})
     return search_with_phases(query.network, region, chosen, Deadline.after(chosen.timeout))
 
 
@@ -76,9 +76,9 @@ def slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let each block of the root take longer than anybody waits."""
     real = root_bounds._bound_part
 
-    def part(*arguments: object) -> None:
+    def part(*arguments: Any) -> None:
         time.sleep(seconds)
-        real(*arguments)  # type: ignore[arg-type]
+        real(*arguments)
 
     monkeypatch.setattr(root_bounds, "_bound_part", part)
 

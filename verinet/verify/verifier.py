@@ -22,7 +22,7 @@ from verinet.verify.monotone_pieces import falling_pieces
 from verinet.verify.options import Deadline, VerifyOptions
 from verinet.verify.slopes import Sloped, SlopeSearch
 from verinet.verify.smt import is_occupied, search_with_smt
-from verinet.verify.verdict import Answer, Interrupted, Level, Verdict
+from verinet.verify.verdict import Answer, Interrupted, Level, Verdict, Witness
 from verinet.verify.witness import confirm, make_witness
 
 __all__ = ["ENGINES", "verify_property", "verify_query"]
@@ -167,9 +167,18 @@ class _Task:
         """Open neurons of all regions together."""
         return sum(glance.unstable for glance in self.glances)
 
-    def verdict(self, answer: Answer, engine: str, **details: object) -> Verdict:
+    def verdict(
+        self,
+        answer: Answer,
+        engine: str,
+        *,
+        level: Level | None = None,
+        witness: Witness | None = None,
+        evidence: tuple[str, ...] = (),
+        reason: str = "",
+    ) -> Verdict:
         seconds = time.monotonic() - self.started
-        return Verdict(answer, engine=engine, seconds=seconds, **details)  # type: ignore[arg-type]
+        return Verdict(answer, level, witness, engine=engine, evidence=evidence, reason=reason, seconds=seconds)
 
     def violated(self, point: tuple[Fraction, ...], engine: str, evidence: tuple[str, ...]) -> Verdict:
         witness = make_witness(self.network, self.reduction, point, self.options.replay)
@@ -369,10 +378,8 @@ def _unknown(task: _Task, engine: str, findings: Sequence[Finding]) -> Verdict:
     # A region that nobody looked at says less than one that is half done.
     telling = min((f for f in left_open if f.box is not None), key=_bound, default=worst)
     unseen = len(task.regions) - len(findings)
-    return task.verdict(
-        Answer.UNKNOWN,
-        engine,
-        reason=telling.reason,
+    return replace(
+        task.verdict(Answer.UNKNOWN, engine, reason=telling.reason),
         timed_out=any(f.timed_out for f in left_open),
         bound=None if unseen else worst.bound,
         box=telling.box,
